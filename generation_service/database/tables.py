@@ -1,0 +1,317 @@
+"""The tables: the one description of what is stored, from which queries and migrations are written."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from generation_service.database.types import Json, UtcDateTime
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+_LIVE = text("status IN ('pending', 'running')")
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", String(36), primary_key=True),  # UUIDv7: ids sort by time of acceptance
+    Column("kind", String(32), nullable=False),  # generation, document, prune, ...
+    Column("recipe", String(64)),
+    Column("project_id", String(200)),
+    Column("user_id", String(200), nullable=False),
+    Column("request", Json, nullable=False),
+    Column("priority", SmallInteger, nullable=False),  # 0 high, 1 default, 2 low
+    Column("backend", String(32), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("fence", BigInteger, nullable=False),  # raised by whoever takes the job from its holder (I3)
+    Column("seq", BigInteger, nullable=False),  # number of the last event (I6)
+    Column("failures", Integer, nullable=False),  # attempts used up (I5)
+    Column("max_attempts", Integer, nullable=False),
+    Column("steps_since_claim", Integer, nullable=False),  # 0: a crash now uses up an attempt
+    Column("claims", Integer, nullable=False),
+    Column("holder", String(200)),
+    Column("lease_until", UtcDateTime),
+    Column("due_at", UtcDateTime),  # null: at once
+    Column("delivery", Integer, nullable=False),  # number of the last delivery, part of the RQ id
+    Column("delivered_at", UtcDateTime),  # null: to be delivered
+    Column("progress", Float, nullable=False),
+    Column("budget_tokens", BigInteger),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("saved_tokens", BigInteger, nullable=False),
+    Column("error", Json),  # {code, message, retryable}
+    Column("result", Json),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("started_at", UtcDateTime),
+    Column("completed_at", UtcDateTime),
+    CheckConstraint("status IN ('pending', 'running', 'completed', 'failed', 'cancelled')", name="status"),
+    CheckConstraint("failures <= max_attempts", name="attempts"),
+    Index(
+        "ix_jobs_pull",
+        "backend",
+        "priority",
+        "id",
+        postgresql_where=text("status = 'pending'"),
+        sqlite_where=text("status = 'pending'"),
+    ),
+    Index(
+        "ix_jobs_running", "id", postgresql_where=text("status = 'running'"), sqlite_where=text("status = 'running'")
+    ),
+    Index("ix_jobs_live_user", "user_id", postgresql_where=_LIVE, sqlite_where=_LIVE),
+    Index("ix_jobs_project", "project_id", "id"),
+    Index("ix_jobs_status", "status", "id"),
+    Index("ix_jobs_user", "user_id", "id"),
+    Index(
+        "ix_jobs_ended",
+        "completed_at",
+        postgresql_where=text("completed_at IS NOT NULL"),
+        sqlite_where=text("completed_at IS NOT NULL"),
+    ),
+)
+
+steps = Table(
+    "steps",
+    metadata,
+    Column("job_id", String(36), ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("name", String(64), primary_key=True),
+    Column("ordinal", SmallInteger, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("fence", BigInteger, nullable=False),  # of the claim that wrote this row last
+    Column("first_sequence", BigInteger, nullable=False),  # of the event of its first start: what `discard_after` says
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("completed_at", UtcDateTime),
+    Column("reason", Text),
+    Column("error", Json),
+    Column("output", Json),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("job_id", String(36), ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("sequence", BigInteger, primary_key=True),
+    Column("type", String(16), nullable=False),
+    Column("data", Json, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+usage = Table(
+    "usage",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("job_id", String(36), ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("step", String(64), nullable=False),
+    Column("fence", BigInteger, nullable=False),
+    Column("model", String(200)),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("user_id", String(200), primary_key=True),
+    Column("route", String(64), primary_key=True),
+    Column("key", String(255), primary_key=True),
+    Column("fingerprint", String(64), nullable=False),  # SHA-256, hexadecimal
+    Column("job_id", String(36), nullable=False, index=True),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+# Rows that only ever grow, spread over shards so that no two transactions need wait for one row.
+counters = Table(
+    "counters",
+    metadata,
+    Column("name", String(32), primary_key=True),  # accepted, ended
+    Column("shard", SmallInteger, primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+
+pruned_jobs = Table(
+    "pruned_jobs",
+    metadata,
+    Column("job_id", String(36), primary_key=True),  # what answers 410
+    Column("pruned_at", UtcDateTime, nullable=False),
+)
+
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("job_id", String(36), index=True),  # null: an entry in Redis that the database does not know
+    Column("origin", String(200), nullable=False),  # jobs, or the name of the queue it lay in
+    Column("reason", String(64), nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("raw", LargeBinary),
+    Column("fingerprint", String(64), unique=True),  # SHA-256 of what was found: the same thing is kept once
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("resolved_at", UtcDateTime),
+)
+
+projects = Table(
+    "projects",
+    metadata,
+    Column("id", String(200), primary_key=True),
+    Column("episode_count", Integer, nullable=False),  # raised in the transaction that saves an episode
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+episodes = Table(
+    "episodes",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("project_id", String(200), ForeignKey("projects.id"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("job_id", String(36), nullable=False, unique=True),  # I2: one episode a job
+    Column("recipe", String(64), nullable=False),
+    Column("title", Text, nullable=False),
+    Column("language", String(8), nullable=False),
+    Column("generator", String(200), nullable=False),
+    Column("content", Json, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    UniqueConstraint("project_id", "number"),
+)
+
+documents = Table(
+    "documents",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("project_id", String(200), nullable=False),
+    Column("user_id", String(200), nullable=False),
+    Column("job_id", String(36), nullable=False, index=True),
+    Column("file_name", Text, nullable=False),  # a label, never a path
+    Column("file_type", String(16), nullable=False),
+    Column("file_size", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("object_key", Text, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("progress", Float, nullable=False),
+    Column("code", String(64)),
+    Column("error", Text),
+    Column("pages", Integer),
+    Column("characters", BigInteger),
+    Column("language", String(8)),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("started_at", UtcDateTime),
+    Column("completed_at", UtcDateTime),
+    Index("ix_documents_project_id", "project_id", "id"),
+    Index("ix_documents_user_id", "user_id", "id"),
+    Index("ix_documents_status", "status"),
+    CheckConstraint("status IN ('pending', 'processing', 'completed', 'failed')", name="status"),
+)
+
+# `tokens` holds our own 2-gram tokens, space separated. SQLite mirrors it into the FTS5 table
+# `chunk_index`, PostgreSQL into the generated column `token_vector` (see the first migration).
+chunks = Table(
+    "chunks",
+    metadata,
+    Column("rowid", Integer().with_variant(BigInteger(), "postgresql"), primary_key=True, autoincrement=True),
+    Column("id", String(64), nullable=False, unique=True),  # content-addressed: indexing again changes nothing
+    Column("project_id", String(200), nullable=False, index=True),
+    Column("source_kind", String(16), nullable=False),  # document, or job: what a generation has learned
+    Column("source_id", String(36), nullable=False, index=True),
+    Column("label", Text, nullable=False),  # what a citation shows: the file's name, or the episode's title
+    Column("ordinal", Integer, nullable=False),
+    Column("heading", Text),
+    Column("page", Integer),
+    Column("text", Text, nullable=False),
+    Column("tokens", Text, nullable=False),
+    Column("token_count", Integer, nullable=False),
+    Column("tokenizer", String(32), nullable=False),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("holder", String(200), nullable=False),
+    Column("until", UtcDateTime, nullable=False),
+    Column("taken_at", UtcDateTime, nullable=False),
+)
+
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("cron", String(100), nullable=False),
+    Column("timezone", String(64), nullable=False),
+    Column("kind", String(32), nullable=False),  # of the job that a firing submits
+    Column("request", Json, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("next_due_at", UtcDateTime, nullable=False),
+)
+
+firings = Table(
+    "firings",
+    metadata,
+    Column("schedule_id", String(64), primary_key=True),
+    Column("due_at", UtcDateTime, primary_key=True),
+    Column("job_id", String(36), nullable=False),
+    Column("fired_by", String(200), nullable=False),
+    Column("fired_at", UtcDateTime, nullable=False),
+)
+
+worker_mode = Table(
+    "worker_mode",
+    metadata,
+    Column("epoch", BigInteger, primary_key=True),  # the highest is in force; the others are its history
+    Column("backend", String(32), nullable=False),
+    Column("enabled", Boolean, nullable=False),  # of the RQ part as a whole
+    Column("carry", String(16), nullable=False),  # nothing, waiting, running
+    Column("since", UtcDateTime, nullable=False),
+    Column("said_by", String(200), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("source", String(32), nullable=False),  # environment, operator, trigger
+)
+
+environment_flags = Table(
+    "environment_flags",
+    metadata,
+    Column("host", String(200), primary_key=True),
+    Column("role", String(32), primary_key=True),
+    Column("use_durable_worker", Boolean, nullable=False),
+    Column("worker_system_enabled", Boolean, nullable=False),
+    Column("seen_at", UtcDateTime, nullable=False),
+)
+
+service_state = Table(
+    "service_state",
+    metadata,
+    Column("name", String(64), primary_key=True),  # paused, ...
+    Column("value", Json, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+
+stream_tickets = Table(
+    "stream_tickets",
+    metadata,
+    Column("digest", String(64), primary_key=True),  # SHA-256 of the ticket
+    Column("user_id", String(200), nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+)

@@ -1,0 +1,1 @@
+"""Documents: accepted, stored, read in a child process, split, indexed."""

@@ -1,0 +1,143 @@
+"""The ports of the core: what it asks of pipelines, of those who deliver, and of those who wake readers."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from sqlalchemy import Connection
+
+from generation_service.jobs.model import Backend, Job, JobError, JobId, Json, Status, StepRecord, Usage
+
+Effect = Callable[[Connection], None]
+"""A write that belongs to a step: run inside the transaction that commits it, after its fence check.
+
+It must be idempotent only towards other jobs: the fence sees to it that it is committed once.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepOutcome:
+    """What a step that ended well leaves: its output (JSON), or the reason why it was skipped."""
+
+    output: Mapping[str, Json]
+    status: Literal["completed", "skipped"] = "completed"
+    reason: str | None = None
+    effects: Sequence[Effect] = ()
+
+
+class StepRun(Protocol):
+    """One run of one step, as the step sees it.
+
+    Any of its calls raises Fenced once the job was taken away; a step lets that pass through.
+    """
+
+    @property
+    def job(self) -> Job: ...
+
+    @property
+    def step(self) -> str: ...
+
+    @property
+    def attempt(self) -> int: ...
+
+    @property
+    def outputs(self) -> Mapping[str, Mapping[str, Json]]:
+        """The outputs of the steps committed so far, by name ({} for a skipped one)."""
+
+    @property
+    def tokens_left(self) -> int | None:
+        """What is left of the job's token budget; None: no budget."""
+
+    def check_lease(self) -> None:
+        """Raise Fenced where this process may no longer act for the job: call it before anything costly."""
+
+    def spend(self, usage: Usage) -> None:
+        """Record what a model call cost, at once, whatever becomes of the step."""
+
+    async def token(self, text: str) -> None:
+        """Add to the text as it is written; pieces are gathered for at most 100 ms, then committed."""
+
+    async def progress(self, fraction: float) -> None:
+        """Say how much of this step is done, 0 to 1."""
+
+    async def write(self, unit: Effect) -> None:
+        """Commit something before the step ends, in a transaction of its own that is guarded by the fence."""
+
+
+class Step(Protocol):
+    """One named stage. It raises TransientError or PermanentError; anything else counts as transient."""
+
+    name: str
+
+    async def run(self, run: StepRun) -> StepOutcome: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How a job ends, as its kind's hook sees it."""
+
+    status: Literal["completed", "failed", "cancelled"]
+    error: JobError | None = None
+
+
+class JobKind(Protocol):
+    """What the core must know about one kind of job."""
+
+    kind: str
+
+    def steps(self, job: Job) -> Sequence[Step]:
+        """The steps in order; the same for every run of the same job."""
+
+    def on_started(self, connection: Connection, job: Job) -> None:
+        """Called in the claim's transaction."""
+
+    def on_ended(
+        self, connection: Connection, job: Job, ending: Ending, steps: Mapping[str, StepRecord]
+    ) -> Mapping[str, Json] | None:
+        """Called once, in the transaction that ends the job; returns its `result`.
+
+        May lock project rows (after the job's own), may not call anything outside the database.
+        """
+
+    def on_reopened(self, connection: Connection, job: Job) -> None:
+        """Called in the transaction that reopens a failed job."""
+
+
+class Delivery(Protocol):
+    """Tells a backend that jobs wait. A hint: it may be lost, late or doubled, and never raises."""
+
+    def deliver(self, jobs: Iterable[Job]) -> None:
+        """Hand over and return at once, from any thread or event loop."""
+
+
+class DeliveryBackend(Protocol):
+    """What recovery asks of one backend."""
+
+    backend: Backend
+
+    def deliver(self, jobs: Iterable[Job]) -> None:
+        """As Delivery."""
+
+    def missing(self, jobs: Sequence[Job]) -> set[JobId]:
+        """Those whose last delivery is in no list and no registry. Blocking; raises ConnectionError if it cannot tell."""
+
+
+class Wakeups(Protocol):
+    """Wakes readers of event logs, in any process. A hint: readers poll once a second besides."""
+
+    def wake(self, job_ids: Iterable[JobId]) -> None:
+        """Tell that these jobs have events that are committed; returns at once, never raises."""
+
+
+__all__ = [
+    "Delivery",
+    "DeliveryBackend",
+    "Effect",
+    "Ending",
+    "JobKind",
+    "Status",
+    "Step",
+    "StepOutcome",
+    "StepRun",
+    "Wakeups",
+]

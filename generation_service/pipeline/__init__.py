@@ -1,0 +1,1 @@
+"""The eight steps of a generation and the recipes that fill them."""

@@ -1,0 +1,1 @@
+"""Recipes: one small file for each thing that can be generated."""

@@ -1,0 +1,1 @@
+"""External search behind one port."""

@@ -1,0 +1,217 @@
+"""The settings: the only reader of the environment, each field with its default and its meaning."""
+
+import json
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import quote
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from croniter import croniter
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from generation_service.errors import ConfigurationError
+
+MIB = 1024 * 1024
+
+
+class Settings(BaseSettings):
+    """All configuration. Field names, upper-cased, are the variables' names; `.env` is read too."""
+
+    model_config = SettingsConfigDict(env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True)
+
+    # The mode
+    use_durable_worker: bool = Field(False, description="jobs go to RQ (true) or run in-process (false)")
+    worker_system_enabled: bool = Field(True, description="master switch: false means that no RQ part is used at all")
+
+    # Where things are
+    database_url: str = Field("sqlite:///var/generation.db", description="SQLite or PostgreSQL")
+    redis_url: str | None = Field(None, description="RQ's Redis; unset: built from the three below")
+    redis_host: str = Field("localhost", description="used when REDIS_URL is unset")
+    redis_port: int = Field(6379, ge=1, le=65535, description="used when REDIS_URL is unset")
+    redis_db: int = Field(5, ge=0, description="used when REDIS_URL is unset")
+    redis_timeout_seconds: float = Field(1.0, gt=0, le=60, description="how long one call to Redis may take")
+    storage_url: str = Field(
+        "var/objects", description="uploaded files: a path, file:///absolute/path or s3://bucket/prefix"
+    )
+    s3_endpoint_url: str | None = Field(None, description="for an S3 server that is not Amazon's")
+    database_pool_size: int = Field(
+        8, ge=1, le=64, description="connections of one process to PostgreSQL, each for reading and writing"
+    )
+
+    # The API
+    host: str = Field("127.0.0.1", description="where the API listens; a public address needs API_TOKENS")
+    port: int = Field(8002, ge=0, le=65535, description="where the API listens")
+    admin_token: SecretStr | None = Field(None, description="bearer token of the admin routes; unset: they answer 404")
+    api_tokens: Annotated[dict[str, str] | None, NoDecode] = Field(
+        None, description="JSON object, token -> user id; unset: loopback only"
+    )
+    max_body_bytes: int = Field(1 * MIB, ge=1024, description="largest JSON body")
+    max_upload_bytes: int = Field(200 * MIB, ge=1024, description="largest uploaded file")
+    max_live_jobs: int = Field(100_000, ge=1, description="pending and running jobs in all; beyond it 503")
+    max_live_jobs_per_user: int = Field(
+        20_000, ge=1, description="pending and running jobs of one caller; beyond it 429"
+    )
+    max_streams: int = Field(2_000, ge=1, description="open event streams of one API process; beyond it 429")
+    stream_ping_seconds: float = Field(15.0, gt=0, description="a comment keeps an idle stream alive this often")
+    stream_send_timeout_seconds: float = Field(
+        30.0, gt=0, description="a reader that takes nothing this long is dropped"
+    )
+    stream_max_age_seconds: float = Field(1800.0, gt=0, description="an older stream is ended; its reader resumes")
+    idempotency_retention_hours: int = Field(24, ge=24, description="a key is kept this long after its job's end")
+
+    # Running jobs
+    background_max_concurrency: int = Field(16, ge=1, le=4096, description="jobs at once in one API process")
+    worker_concurrency: int = Field(16, ge=1, le=4096, description="jobs at once in one worker process")
+    job_lease_seconds: float = Field(
+        30.0, ge=2, le=3600, description="a running job whose holder has been silent this long is rescued"
+    )
+    job_timeout_seconds: float = Field(7200.0, gt=0, description="a job's longest run")
+    step_timeout_seconds: float = Field(1800.0, gt=0, description="a step's longest run")
+    max_attempts: int = Field(4, ge=1, le=100, description="tries of a job that asks for no number of its own")
+    retry_base_seconds: float = Field(
+        2.0, ge=0, le=300, description="upper bound of the first delay; doubled each time, full jitter"
+    )
+    retry_max_seconds: float = Field(300.0, ge=0, description="upper bound of any delay")
+    shutdown_grace_seconds: float = Field(
+        20.0, ge=0, description="a stopping process lets jobs go on this long, then releases them"
+    )
+    recovery_interval_seconds: float = Field(
+        1.0, gt=0, le=60, description="how often recovery looks for what to rescue, deliver and wake"
+    )
+    redelivery_seconds: float = Field(
+        5.0, gt=0, description="a delivered job still pending after this long is looked for in Redis"
+    )
+    job_retention_days: int = Field(
+        90, ge=1, description="ended jobs are pruned after this long; episodes and documents stay"
+    )
+    prune_cron: str = Field("0 3 * * *", description="when pruning runs (cron, in TIMEZONE)")
+    timezone: str = Field("Asia/Seoul", description="time zone of the cron settings")
+
+    # Language model and search
+    llm_provider: Literal["offline", "openai"] = Field(
+        "offline", description="offline: a deterministic drafter, no language model"
+    )
+    llm_base_url: str | None = Field(
+        None, description="base URL of an OpenAI-compatible server, such as http://localhost:8000/v1"
+    )
+    llm_api_key: SecretStr | None = Field(None, description="its key")
+    llm_model: str | None = Field(None, description="its model")
+    llm_connect_timeout_seconds: float = Field(10.0, gt=0, description="to connect to the provider")
+    llm_read_timeout_seconds: float = Field(
+        120.0, gt=0, description="the longest silence of the provider within a call"
+    )
+    llm_max_output_tokens: int = Field(8192, ge=16, description="asked for in a call at most")
+    search_provider: Literal["none", "searxng"] = Field("none", description="the EXTERNAL step's search")
+    search_base_url: str | None = Field(None, description="base URL of the search server")
+
+    # Reading documents
+    parse_memory_bytes: int = Field(
+        1024 * MIB, ge=64 * MIB, description="address space of the child that reads one document"
+    )
+    parse_cpu_seconds: int = Field(20, ge=1, description="its processor time")
+    parse_wall_seconds: float = Field(30.0, gt=0, description="its longest run")
+    parse_max_characters: int = Field(5_000_000, ge=1000, description="text taken from one document")
+    parse_max_pages: int = Field(5_000, ge=1, description="pages read of one document")
+    parse_concurrency: int = Field(2, ge=1, le=64, description="such children at once in one process")
+
+    # Saying what happens
+    log_format: Literal["json", "text"] = Field("json", description="how log lines are written")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="what is logged")
+
+    @field_validator("api_tokens", mode="before")
+    @classmethod
+    def _decode_tokens(cls, value: object) -> object:
+        if not isinstance(value, str) or not value.strip():
+            return value or None
+        try:
+            tokens = json.loads(value)
+        except ValueError:
+            tokens = None
+        if not isinstance(tokens, dict) or not all(isinstance(user, str) and user for user in tokens.values()):
+            raise ValueError('takes a JSON object of tokens and user ids, such as {"s3cret": "ana"}')
+        return tokens
+
+    @field_validator(
+        "admin_token",
+        "llm_api_key",
+        "llm_base_url",
+        "llm_model",
+        "redis_url",
+        "s3_endpoint_url",
+        "search_base_url",
+        mode="before",
+    )
+    @classmethod
+    def _empty_is_unset(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @field_validator("prune_cron")
+    @classmethod
+    def _check_cron(cls, value: str) -> str:
+        if not croniter.is_valid(value):
+            raise ValueError("takes a cron expression of five fields, such as 0 3 * * *")
+        return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _check_timezone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError("takes the name of a time zone, such as Asia/Seoul") from error
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _check_database(cls, value: str) -> str:
+        scheme = value.partition(":")[0].partition("+")[0]
+        if scheme not in {"sqlite", "postgresql"}:
+            raise ValueError("takes a URL that begins with sqlite:/// or postgresql://")
+        return value
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if self.llm_provider == "openai" and not (self.llm_base_url and self.llm_model):
+            raise ValueError("LLM_PROVIDER=openai needs LLM_BASE_URL and LLM_MODEL")
+        if self.search_provider != "none" and not self.search_base_url:
+            raise ValueError(f"SEARCH_PROVIDER={self.search_provider} needs SEARCH_BASE_URL")
+        return self
+
+    @property
+    def redis_address(self) -> str:
+        """The URL of RQ's Redis, whichever way it was given."""
+        return self.redis_url or f"redis://{quote(self.redis_host)}:{self.redis_port}/{self.redis_db}"
+
+    @property
+    def listens_publicly(self) -> bool:
+        """Whether HOST is anything but a loopback address."""
+        try:
+            return not ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host != "localhost"
+
+
+def load_settings(env_file: Path | str | None = ".env") -> Settings:
+    """Read and check the environment (and `.env`).
+
+    Raises ConfigurationError with one line a wrong variable: its name, what it got, what it takes.
+    """
+    try:
+        return Settings(_env_file=env_file)  # type: ignore[call-arg]  # pydantic-settings adds it at run time
+    except ValidationError as error:
+        raise ConfigurationError("\n".join(_line(dict(one)) for one in error.errors())) from error
+
+
+_SECRET = frozenset({"admin_token", "api_tokens", "llm_api_key", "database_url", "redis_url"})
+
+
+def _line(error: dict[str, object]) -> str:
+    place = error["loc"]
+    name = str(place[0]) if isinstance(place, tuple) and place else ""
+    takes = str(error["msg"]).removeprefix("Value error, ")
+    if not name:
+        return takes
+    got = "a value that is not shown" if name in _SECRET else f"{error['input']!r}"[:80]
+    return f"{name.upper()}: got {got}; {takes}"

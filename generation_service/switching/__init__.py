@@ -1,0 +1,1 @@
+"""Which backend new jobs get, who said so, and what follows from it."""

@@ -1,0 +1,1 @@
+"""Operations scripts; each is run as python -m scripts.NAME."""

@@ -1,0 +1,1 @@
+"""RQ and in-process execution: who delivers a job, and the processes that run it."""

@@ -1,0 +1,3 @@
+"""Texts about documents."""
+
+TEXTS: dict[str, dict[str, str]] = {}

@@ -1,0 +1,3 @@
+"""Texts about jobs."""
+
+TEXTS: dict[str, dict[str, str]] = {}

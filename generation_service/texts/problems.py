@@ -1,0 +1,3 @@
+"""Texts about problems."""
+
+TEXTS: dict[str, dict[str, str]] = {}

@@ -1,0 +1,3 @@
+"""Texts about terminal."""
+
+TEXTS: dict[str, dict[str, str]] = {}

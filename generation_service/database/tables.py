@@ -169,7 +169,7 @@ dead_letters = Table(
     Column("reason", String(64), nullable=False),
     Column("detail", Text, nullable=False),
     Column("raw", LargeBinary),
-    Column("fingerprint", String(64), unique=True),  # SHA-256 of what was found: the same thing is kept once
+    Column("fingerprint", String(80), unique=True),  # SHA-256 of what was found: the same thing is kept once
     Column("created_at", UtcDateTime, nullable=False),
     Column("resolved_at", UtcDateTime),
 )

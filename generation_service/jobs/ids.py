@@ -18,6 +18,7 @@ def uuid7() -> str:
 
 
 def new_job_id() -> JobId:
+    """Return the id of a job that is about to be accepted."""
     return JobId(uuid7())
 
 

@@ -1,12 +1,13 @@
 """The ports of the core: what it asks of pipelines, of those who deliver, and of those who wake readers."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from sqlalchemy import Connection
 
-from generation_service.jobs.model import Backend, Job, JobError, JobId, Json, Status, StepRecord, Usage
+from generation_service.jobs.model import Backend, Job, JobError, JobId, Json, StepRecord, Usage
 
 Effect = Callable[[Connection], None]
 """A write that belongs to a step: run inside the transaction that commits it, after its fence check.
@@ -119,7 +120,7 @@ class DeliveryBackend(Protocol):
         """As Delivery."""
 
     def missing(self, jobs: Sequence[Job]) -> set[JobId]:
-        """Those whose last delivery is in no list and no registry. Blocking; raises ConnectionError if it cannot tell."""
+        """Those whose last delivery is in no list and no registry; blocking. ConnectionError: it cannot tell."""
 
 
 class Wakeups(Protocol):
@@ -129,15 +130,16 @@ class Wakeups(Protocol):
         """Tell that these jobs have events that are committed; returns at once, never raises."""
 
 
-__all__ = [
-    "Delivery",
-    "DeliveryBackend",
-    "Effect",
-    "Ending",
-    "JobKind",
-    "Status",
-    "Step",
-    "StepOutcome",
-    "StepRun",
-    "Wakeups",
-]
+class RunListener(Protocol):
+    """Hears of what happens to runs; cheap, and never raises. `Job` is the value the claim returned."""
+
+    def context(self, job: Job, step: str | None = None) -> AbstractContextManager[None]:
+        """Everything logged within belongs to this job and step."""
+
+    def attempt_started(self, job: Job) -> None: ...
+
+    def attempt_ended(self, job: Job, outcome: str, seconds: float, error_code: str | None = None) -> None: ...
+
+    def step_started(self, job: Job, step: str) -> None: ...
+
+    def step_ended(self, job: Job, step: str, seconds: float, status: str, error_code: str | None = None) -> None: ...

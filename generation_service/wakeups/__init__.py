@@ -1,1 +1,16 @@
-"""Wakes the readers of event logs: over Redis, over PostgreSQL's NOTIFY, or within this process."""
+"""Wakes readers of event logs in any process: through Redis, PostgreSQL, or within the process."""
+
+from generation_service.wakeups.fanout import Channel, Fanout, open_wakeups
+from generation_service.wakeups.hub import InProcessWakeups, Subscription
+from generation_service.wakeups.postgres_channel import PostgresWakeups
+from generation_service.wakeups.redis_channel import RedisWakeups
+
+__all__ = [
+    "Channel",
+    "Fanout",
+    "InProcessWakeups",
+    "PostgresWakeups",
+    "RedisWakeups",
+    "Subscription",
+    "open_wakeups",
+]

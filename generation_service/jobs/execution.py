@@ -1,0 +1,161 @@
+"""The one run path, in both modes: claim, run the steps that have not committed, settle, report."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import Connection
+
+from generation_service.database import Database
+from generation_service.errors import DatabaseUnavailable, Fenced
+from generation_service.jobs import claims, settlement
+from generation_service.jobs.claims import Claimant
+from generation_service.jobs.heartbeat import Heartbeat, Lease
+from generation_service.jobs.model import Backend, Claim, JobError, JobId
+from generation_service.jobs.persistence import Persistence
+from generation_service.jobs.ports import JobKind, RunListener, Wakeups
+from generation_service.jobs.retries import RetryPolicy
+from generation_service.jobs.settlement import Failure
+from generation_service.jobs.stepping import StepRunner
+
+_log = logging.getLogger(__name__)
+
+_CANCEL_SECONDS = 5.0
+"""How long a step that was cancelled may take to clean up before it is left behind."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How long a lease, a whole run and one step may last, in seconds."""
+
+    lease_seconds: float
+    run_seconds: float
+    step_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """The run was told to stop: its job is to be given back, or is lost."""
+
+    release: bool
+
+
+class Executor:
+    """Runs jobs, as many at once as its callers start. `process` names this process as a holder."""
+
+    def __init__(
+        self,
+        *,
+        process: str,
+        database: Database,
+        kinds: Mapping[str, JobKind],
+        heartbeat: Heartbeat,
+        limits: Limits,
+        policy: RetryPolicy,
+        wakeups: Wakeups,
+        listener: RunListener,
+    ) -> None:
+        self._process = process
+        self._database = database
+        self._kinds = kinds
+        self._heartbeat = heartbeat
+        self._limits = limits
+        self._policy = policy
+        self._wakeups = wakeups
+        self._listener = listener
+        self._persistence = Persistence(database)
+        self._steps = StepRunner(
+            persistence=self._persistence, kinds=kinds, listener=listener, step_seconds=limits.step_seconds
+        )
+
+    async def execute(self, job_id: JobId, backend: Backend) -> None:
+        """Run a delivered job, unless it is not to be run now, or not here. Raises nothing of its own."""
+        began = time.monotonic()
+        for claim in await self._claim(lambda connection, by: claims.claim(connection, job_id, backend, by, self._kinds)):
+            await self.run(claim, began)
+
+    async def claim_waiting(self, backend: Backend, limit: int) -> list[Claim]:
+        """Claim up to `limit` waiting jobs, each to be handed to `run`."""
+        return await self._claim(
+            lambda connection, by: claims.claim_waiting(connection, backend, by, self._kinds, limit)
+        )
+
+    async def run(self, claim: Claim, began: float) -> None:
+        """Run a claimed job to the end of this attempt; `began` is monotonic, before the claim."""
+        self._wakeups.wake([claim.id])
+        self._listener.attempt_started(claim.job)
+        with self._listener.context(claim.job), self._heartbeat.hold(claim, claimed_at=began) as lease:
+            outcome = "fenced"
+            try:
+                outcome = await self._attempt(claim, lease)
+            except Fenced:
+                _log.info("Job %s was taken away", claim.id, extra={"action": "fenced"})
+            except asyncio.CancelledError:
+                outcome = await self._release(claim, "stopped")
+                raise
+            except Exception:  # noqa: BLE001 - the boundary: the worker goes on, the lease runs out, recovery decides
+                _log.exception("Job %s could not be settled", claim.id, extra={"action": "settlement_failed"})
+            finally:
+                self._wakeups.wake([claim.id])
+                self._listener.attempt_ended(claim.job, outcome, time.monotonic() - began)
+
+    async def _attempt(self, claim: Claim, lease: Lease) -> str:
+        result = await self._run_until_told(claim, lease)
+        if result is None:
+            await self._persistence.persist(lambda connection: settlement.complete(connection, claim, self._kinds))
+            return "completed"
+        if isinstance(result, Failure):
+            job = await self._persistence.persist(
+                lambda connection: settlement.fail_attempt(connection, claim, result, self._kinds, self._policy)
+            )
+            return "retried" if job.status == "pending" else "failed"
+        if result.release:
+            return await self._release(claim, "stopping")
+        raise Fenced(claim.id, claim.fence)
+
+    async def _release(self, claim: Claim, reason: str) -> str:
+        try:
+            await self._persistence.persist(lambda connection: settlement.release(connection, claim, reason))
+        except Fenced:
+            return "fenced"
+        return "released"
+
+    async def _run_until_told(self, claim: Claim, lease: Lease) -> Failure | _Told | None:
+        """Run the steps; stop at once where the lease ends, and after a run's longest time."""
+        steps = asyncio.create_task(self._steps.run_steps(claim, lease), name=f"steps-{claim.id}")
+        told = asyncio.create_task(lease.ended.wait(), name=f"told-{claim.id}")
+        try:
+            await asyncio.wait({steps, told}, timeout=self._limits.run_seconds, return_when=asyncio.FIRST_COMPLETED)
+            if steps.done():
+                return steps.result()
+            if told.done():
+                return _Told(release=lease.why == "released")
+            return Failure(error=_run_timeout(self._limits.run_seconds), transient=False)
+        finally:
+            await _cancel(steps)
+            await _cancel(told)
+
+    async def _claim(self, take: Callable[[Connection, Claimant], list[Claim]]) -> list[Claim]:
+        by = Claimant(holder=f"{self._process}/{uuid4().hex[:12]}", lease_seconds=self._limits.lease_seconds)
+        try:
+            return await self._database.write(lambda connection: take(connection, by))
+        except DatabaseUnavailable:
+            # Was it committed? A job that is claimed and not run would have to wait for its lease to run out.
+            return await self._persistence.persist(lambda connection: claims.find_claims(connection, by.holder))
+
+
+async def _cancel(task: asyncio.Task[Any]) -> None:
+    if task.done():
+        return
+    task.cancel()
+    await asyncio.wait({task}, timeout=_CANCEL_SECONDS)
+    if task.done() and not task.cancelled():
+        task.exception()  # seen: what a cancelled step raises besides no longer matters
+
+
+def _run_timeout(seconds: float) -> JobError:
+    return JobError(code="job_timeout", message=f"the job ran longer than {seconds:g} seconds", retryable=False)

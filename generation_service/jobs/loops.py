@@ -1,0 +1,58 @@
+"""The one shape of every background loop: named, started, stopped, and never ended by an error."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from generation_service.errors import DatabaseUnavailable
+
+_log = logging.getLogger(__name__)
+
+_ERROR_PAUSE_SECONDS = 1.0
+
+
+class Loop:
+    """Calls `turn` again and again, `pause_seconds` apart, or at once after `nudge`."""
+
+    def __init__(self, *, name: str, turn: Callable[[], Awaitable[None]], pause_seconds: float) -> None:
+        self._name = name
+        self._turn = turn
+        self._pause_seconds = pause_seconds
+        self._nudged = asyncio.Event()
+        self._stopping = False
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Start on the running event loop."""
+        self._task = asyncio.create_task(self._run(), name=self._name)
+
+    def nudge(self) -> None:
+        """Take the next turn at once: on the event loop only."""
+        self._nudged.set()
+
+    async def stop(self) -> None:
+        """Let the turn that runs come to its end, and stop."""
+        self._stopping = True
+        self._nudged.set()
+        if self._task is not None:
+            await self._task
+
+    async def _run(self) -> None:
+        while not self._stopping:
+            try:
+                await self._turn()
+            except DatabaseUnavailable as error:
+                _log.warning("%s: %s", self._name, error, extra={"action": "loop_failed"})
+                await asyncio.sleep(_ERROR_PAUSE_SECONDS)
+            except Exception:  # noqa: BLE001 - the loop's boundary: one bad turn must not end upkeep
+                _log.exception("%s failed", self._name, extra={"action": "loop_failed"})
+                await asyncio.sleep(_ERROR_PAUSE_SECONDS)
+            await self._wait()
+
+    async def _wait(self) -> None:
+        try:
+            async with asyncio.timeout(self._pause_seconds):
+                await self._nudged.wait()
+        except TimeoutError:
+            return
+        self._nudged.clear()

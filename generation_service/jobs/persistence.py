@@ -1,0 +1,48 @@
+"""Commits of a run: made again while the database is away, never computed again, until they are fenced."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+from sqlalchemy import Connection
+
+from generation_service.database import Database
+from generation_service.errors import DatabaseUnavailable
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_PAUSES_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0)  # between tries; the last one repeats
+
+
+class Persistence:
+    """Writes through outages of the database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def persist(self, unit: Callable[[Connection], T]) -> T:
+        """Commit `unit`, however long it takes. Its fence check ends the wait: raises Fenced."""
+        tries = 0
+        while True:
+            try:
+                return await self._database.write(unit)
+            except DatabaseUnavailable as error:
+                _log.warning("A commit is tried again: %s", error, extra={"action": "commit_retried"})
+                await asyncio.sleep(_PAUSES_SECONDS[min(tries, len(_PAUSES_SECONDS) - 1)])
+                tries += 1
+
+    async def persist_once(self, unit: Callable[[Connection], None], landed: Callable[[Connection], bool]) -> None:
+        """Commit `unit` once: after a COMMIT whose answer was lost, `landed` looks up the run's own row."""
+        tried = False
+
+        def once(connection: Connection) -> None:
+            nonlocal tried
+            if tried and landed(connection):
+                return
+            tried = True
+            unit(connection)
+
+        await self.persist(once)

@@ -1,0 +1,99 @@
+"""Pruning: what ended long ago is deleted in small batches; a tombstone stays, so that its id answers 410."""
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import Connection, delete, select, tuple_
+
+from generation_service.database import Database, db_now
+from generation_service.database.tables import dead_letters, idempotency_keys, jobs, pruned_jobs, stream_tickets
+from generation_service.database.upsert import upsert
+from generation_service.jobs.model import Job, Json, StepRecord
+from generation_service.jobs.ports import Ending, Step, StepOutcome, StepRun
+
+PRUNE = "prune"
+_BATCH = 200
+_DAY_SECONDS = 86_400
+
+
+class PruneKind:
+    """The kind of job that prunes; one step, which goes on where it was cut."""
+
+    kind = PRUNE
+
+    def __init__(self, *, database: Database, retention_days: int, key_retention_hours: int) -> None:
+        self._step = PruneStep(database, retention_days * _DAY_SECONDS, key_retention_hours * 3600)
+
+    def steps(self, job: Job) -> Sequence[Step]:  # noqa: ARG002 - the port's signature
+        return [self._step]
+
+    def on_started(self, connection: Connection, job: Job) -> None:
+        """Nothing belongs to it."""
+
+    def on_ended(
+        self,
+        connection: Connection,  # noqa: ARG002 - the port's signature
+        job: Job,  # noqa: ARG002
+        ending: Ending,  # noqa: ARG002
+        steps: Mapping[str, StepRecord],
+    ) -> Mapping[str, Json] | None:
+        record = steps.get(PRUNE)
+        return record.output if record else None
+
+    def on_reopened(self, connection: Connection, job: Job) -> None:
+        """Nothing belongs to it."""
+
+
+class PruneStep:
+    """Deletes batch by batch, each in a transaction of its own."""
+
+    name = PRUNE
+
+    def __init__(self, database: Database, retention_seconds: float, key_retention_seconds: float) -> None:
+        self._database = database
+        self._retention_seconds = retention_seconds
+        self._key_retention_seconds = key_retention_seconds
+
+    async def run(self, run: StepRun) -> StepOutcome:
+        pruned = keys = 0
+        while batch := await self._database.write(lambda connection: prune_jobs(connection, self._retention_seconds)):
+            pruned += batch
+            run.check_lease()
+        while batch := await self._database.write(
+            lambda connection: prune_keys(connection, self._key_retention_seconds)
+        ):
+            keys += batch
+            run.check_lease()
+        await self._database.write(prune_tickets)
+        return StepOutcome(output={"jobs": pruned, "idempotency_keys": keys})
+
+
+def prune_jobs(connection: Connection, retention_seconds: float) -> int:
+    """Delete up to one batch of jobs that ended so long ago; how many. Keys outlive them by their own rule."""
+    keyed = select(idempotency_keys.c.job_id).where(idempotency_keys.c.job_id == jobs.c.id).exists()
+    old = select(jobs.c.id).where(jobs.c.completed_at < db_now(-retention_seconds), ~keyed).limit(_BATCH)
+    ids = [row.id for row in connection.execute(old)]
+    if ids:
+        tombstones = upsert(connection, pruned_jobs).values(
+            [{"job_id": job_id, "pruned_at": db_now()} for job_id in ids]
+        )
+        connection.execute(tombstones.on_conflict_do_nothing())
+        connection.execute(delete(dead_letters).where(dead_letters.c.job_id.in_(ids)))
+        connection.execute(delete(jobs).where(jobs.c.id.in_(ids)))
+    return len(ids)
+
+
+def prune_keys(connection: Connection, retention_seconds: float) -> int:
+    """Delete up to one batch of keys whose job ended so long ago, or is gone; how many."""
+    ended_at = select(jobs.c.completed_at).where(jobs.c.id == idempotency_keys.c.job_id).scalar_subquery()
+    there = select(jobs.c.id).where(jobs.c.id == idempotency_keys.c.job_id).exists()
+    old = (ended_at < db_now(-retention_seconds)) | ~there
+    columns = (idempotency_keys.c.user_id, idempotency_keys.c.route, idempotency_keys.c.key)
+    rows = [tuple(row) for row in connection.execute(select(*columns).where(old).limit(_BATCH))]
+    if rows:
+        connection.execute(delete(idempotency_keys).where(tuple_(*columns).in_(rows)))
+    return len(rows)
+
+
+def prune_tickets(connection: Connection) -> None:
+    """Delete the stream tickets that have run out."""
+    connection.execute(delete(stream_tickets).where(stream_tickets.c.expires_at < db_now()))

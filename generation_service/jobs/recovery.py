@@ -1,0 +1,180 @@
+"""Recovery: rescues jobs whose holder is gone, and delivers what is pending and not delivered, or was lost.
+
+It runs in every long-lived process that can run jobs; one of them leads. Each change is a
+compare-and-set that is complete in itself, so it may die at any line, and two leaders harm nothing (I8).
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from sqlalchemy import ColumnElement, Connection, select, tuple_, update
+
+from generation_service.database import Database, db_now
+from generation_service.database.tables import jobs
+from generation_service.errors import DatabaseUnavailable
+from generation_service.jobs import claims, leadership, settlement, transitions
+from generation_service.jobs.heartbeat import renewal_seconds
+from generation_service.jobs.loops import Loop
+from generation_service.jobs.model import Backend, Job, JobId
+from generation_service.jobs.ports import DeliveryBackend, JobKind, Wakeups
+from generation_service.jobs.retries import RetryPolicy
+
+_log = logging.getLogger(__name__)
+
+_LEASE = "recovery"
+_BATCH = 500
+_CLOCKS_DISAGREE_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How often recovery looks, how old a delivery must be to be doubted, and the length of a job's lease; seconds."""
+
+    interval_seconds: float
+    redelivery_seconds: float
+    lease_seconds: float
+
+    @property
+    def leader_seconds(self) -> float:
+        return max(3 * self.interval_seconds, 3.0)
+
+
+class Recovery:
+    """The upkeep of one process."""
+
+    def __init__(
+        self,
+        *,
+        process: str,
+        database: Database,
+        kinds: Mapping[str, JobKind],
+        policy: RetryPolicy,
+        backends: Mapping[Backend, DeliveryBackend],
+        wakeups: Wakeups,
+        pace: Pace,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._process = process
+        self._database = database
+        self._kinds = kinds
+        self._policy = policy
+        self._backends = backends
+        self._wakeups = wakeups
+        self._pace = pace
+        self._clock = clock
+        self._leads = False
+        self._quiet_until = 0.0  # monotonic: no rescue before
+        self._clocks = (clock(), time.monotonic())
+        self._doubted: dict[JobId, int] = {}  # job -> number of the delivery that was missing last time
+        self._look_at = 0.0  # monotonic: no look for lost deliveries before
+        self._loop = Loop(name="recovery", turn=self.turn, pause_seconds=pace.interval_seconds)
+
+    def start(self) -> None:
+        """Start on the running event loop."""
+        self._loop.start()
+
+    async def stop(self) -> None:
+        """Stop, and let another process lead at once."""
+        await self._loop.stop()
+        if self._leads:
+            await self._database.write(lambda connection: leadership.give_up(connection, _LEASE, self._process))
+
+    async def turn(self) -> None:
+        """Look once, if this process leads."""
+        self._compare_clocks()
+        try:
+            if not await self._lead():
+                return
+            if time.monotonic() >= self._quiet_until:
+                await self._rescue()
+            await self._deliver_undelivered()
+            await self._redeliver_lost()
+        except DatabaseUnavailable:
+            self._be_quiet()  # an outage must not make every job look abandoned
+            raise
+
+    async def _lead(self) -> bool:
+        leads = await self._database.write(
+            lambda connection: leadership.take_or_keep(connection, _LEASE, self._process, self._pace.leader_seconds)
+        )
+        if leads and not self._leads:
+            _log.info("This process leads recovery", extra={"action": "leads_recovery"})
+            self._be_quiet()
+        self._leads = leads
+        return leads
+
+    def _be_quiet(self) -> None:
+        self._quiet_until = time.monotonic() + renewal_seconds(self._pace.lease_seconds)
+
+    def _compare_clocks(self) -> None:
+        """Rescue nothing after the wall clock jumped: on SQLite leases are in its time."""
+        wall, steady = self._clock(), time.monotonic()
+        jumped = abs((wall - self._clocks[0]) - (steady - self._clocks[1])) > _CLOCKS_DISAGREE_SECONDS
+        self._clocks = (wall, steady)
+        if jumped and self._database.dialect == "sqlite":
+            self._be_quiet()
+
+    async def _rescue(self) -> None:
+        silent = [jobs.c.status == "running", jobs.c.lease_until < db_now()]
+        for seen in await self._database.read(lambda connection: _find(connection, silent)):
+            rescue = partial(settlement.rescue, seen=seen, kinds=self._kinds, policy=self._policy)
+            if await self._database.write(rescue) is not None:
+                extra = {"action": "rescued", "job_id": seen.id}
+                _log.warning("Job %s was abandoned by %s", seen.id, seen.holder, extra=extra)
+                self._wakeups.wake([seen.id])
+
+    async def _deliver_undelivered(self) -> None:
+        """Deliver what was released, rescued or has become due."""
+        waiting = [jobs.c.status == "pending", jobs.c.delivered_at.is_(None), claims.is_due()]
+        while seen := await self._database.read(lambda connection: _find(connection, waiting)):
+            await self._deliver(seen)
+
+    async def _redeliver_lost(self) -> None:
+        """Deliver again what was delivered and is in no list and no registry, twice in a row."""
+        backend = self._backends.get("rq")
+        if backend is None or time.monotonic() < self._look_at:
+            return
+        doubted: dict[JobId, int] = {}
+        after = JobId("")
+        while seen := await self._delivered_after(after):
+            try:
+                missing = await asyncio.to_thread(backend.missing, seen)
+            except ConnectionError:
+                return  # it cannot be told what is lost; what was doubted stays doubted
+            lost = [job for job in seen if job.id in missing and self._doubted.get(job.id) == job.delivery]
+            doubted |= {job.id: job.delivery for job in seen if job.id in missing}
+            await self._deliver(lost)
+            after = seen[-1].id
+        self._doubted = doubted
+        self._look_at = time.monotonic() + (0.0 if doubted else self._pace.redelivery_seconds / 2)
+
+    async def _delivered_after(self, after: JobId) -> list[Job]:
+        old = jobs.c.delivered_at < db_now(-self._pace.redelivery_seconds)
+        waiting = [jobs.c.status == "pending", jobs.c.backend == "rq", old, jobs.c.id > after]
+        return await self._database.read(lambda connection: _find(connection, waiting))
+
+    async def _deliver(self, seen: Sequence[Job]) -> None:
+        """Deliver jobs as they were seen: the next delivery's number is committed before it is made (I9)."""
+        numbered = await self._database.write(lambda connection: _number(connection, seen)) if seen else []
+        for name, backend in self._backends.items():
+            backend.deliver([job for job in numbered if job.backend == name])
+
+
+def _find(connection: Connection, conditions: Sequence[ColumnElement[bool]]) -> list[Job]:
+    rows = connection.execute(select(jobs).where(*conditions).order_by(jobs.c.id).limit(_BATCH))
+    return [transitions.job_of(row) for row in rows]
+
+
+def _number(connection: Connection, seen: Sequence[Job]) -> list[Job]:
+    as_seen = tuple_(jobs.c.id, jobs.c.fence, jobs.c.delivery).in_([(job.id, job.fence, job.delivery) for job in seen])
+    statement = (
+        update(jobs)
+        .where(as_seen, jobs.c.status == "pending")
+        .values(delivery=jobs.c.delivery + 1, delivered_at=db_now())
+        .returning(*jobs.c)
+    )
+    return [transitions.job_of(row) for row in connection.execute(statement)]

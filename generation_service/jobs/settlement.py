@@ -1,0 +1,208 @@
+"""Settlement: every way a job leaves its holder or ends, each one transaction with its events and hooks."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, Connection, update
+
+from generation_service.database import db_now
+from generation_service.database.tables import jobs
+from generation_service.errors import Fenced
+from generation_service.jobs import checkpoints, counters, dead_letters, transitions
+from generation_service.jobs.model import Claim, Job, JobError, JobId, Json, Usage
+from generation_service.jobs.ports import Ending, JobKind
+from generation_service.jobs.retries import RetryPolicy
+from generation_service.jobs.transitions import Draft
+
+Kinds = Mapping[str, JobKind]
+
+_TAKEN: Mapping[str, Any] = {"fence": jobs.c.fence + 1, "holder": None, "lease_until": None}
+"""What changes whenever a job is taken from its holder: no write of the old run is accepted any more (I3)."""
+
+ABANDONED = JobError(
+    code="abandoned",
+    message="the job's process was lost again and again before a step was completed",
+    retryable=True,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """How an attempt failed: in which step, whether trying again can help, and what it had spent."""
+
+    error: JobError
+    step: str | None = None
+    transient: bool = True
+    retry_after: float | None = None
+    spent: Sequence[Usage] = field(default=())
+
+
+def complete(connection: Connection, claim: Claim, kinds: Kinds) -> Job:
+    """End a job whose steps are all committed. Raises Fenced."""
+    job = _end(
+        connection, claim.id, "complete", Ending(status="completed"), kinds, jobs.c.fence == claim.fence, progress=100.0
+    )
+    if job is None:
+        raise Fenced(claim.id, claim.fence)
+    return job
+
+
+def fail_attempt(connection: Connection, claim: Claim, failure: Failure, kinds: Kinds, policy: RetryPolicy) -> Job:
+    """Use up an attempt: the job waits for its next one, or fails for good. Raises Fenced."""
+    changes = checkpoints.sums_raised_by(failure.spent)
+    job = transitions.touch(connection, claim.id, claim.fence, drafts=1 if failure.step else 0, **changes)
+    checkpoints.insert_usage(connection, claim, failure.step or "", failure.spent)
+    if failure.step:
+        checkpoints.mark_failed(connection, claim, failure.step, failure.error)
+        data = {"step": failure.step, "status": "failed", "attempt": job.attempt, "error": failure.error.as_json()}
+        transitions.append(connection, job, [("step", data)])
+    return _use_attempt(connection, job, failure, kinds, policy)
+
+
+def release(connection: Connection, claim: Claim, reason: str) -> Job:
+    """Give a job back at its last committed step; uses up no attempt. Raises Fenced."""
+    job = transitions.move(connection, claim.id, "release", jobs.c.fence == claim.fence, **_TAKEN, delivered_at=None)
+    if job is None:
+        raise Fenced(claim.id, claim.fence)
+    checkpoints.mark_open(connection, claim.id, "pending")
+    transitions.append(connection, job, [("status", {"status": "pending", "backend": job.backend, "reason": reason})])
+    return job
+
+
+def rescue(connection: Connection, seen: Job, kinds: Kinds, policy: RetryPolicy) -> Job | None:
+    """Take a job from a holder whose lease ran out; None where the holder is back or someone was faster.
+
+    Uses up an attempt only where no step was committed since that claim, so that a poison job ends
+    in the dead letters and a long job survives many crashes (I5).
+    """
+    silent = (jobs.c.fence == seen.fence, jobs.c.lease_until < db_now())
+    poisoned = seen.steps_since_claim == 0
+    if poisoned and seen.failures + 1 >= seen.max_attempts:
+        used_up = (*silent, jobs.c.steps_since_claim == 0)
+        return _end(
+            connection,
+            seen.id,
+            "fail",
+            Ending(status="failed", error=ABANDONED),
+            kinds,
+            *used_up,
+            failures=jobs.c.failures + 1,
+        )
+    delay = policy.delay_seconds(seen.failures + 1) if poisoned else 0.0
+    job = transitions.move(
+        connection,
+        seen.id,
+        "rescue",
+        *silent,
+        jobs.c.steps_since_claim == seen.steps_since_claim,
+        **_TAKEN,
+        failures=jobs.c.failures + int(poisoned),
+        due_at=db_now(delay),
+        delivered_at=None,
+    )
+    if job is None:
+        return None
+    checkpoints.mark_open(connection, job.id, "pending")
+    waiting: Draft = ("status", {"status": "pending", "backend": job.backend, "reason": "rescued"})
+    transitions.append(connection, job, [_retry_event(job, ABANDONED, delay) if poisoned else waiting])
+    return job
+
+
+def cancel(connection: Connection, job_id: JobId, kinds: Kinds) -> Job | None:
+    """End a job that waits or runs; None where it had ended. The run learns of it from its fence."""
+    return _end(connection, job_id, "cancel", Ending(status="cancelled"), kinds)
+
+
+def reopen(
+    connection: Connection, job_id: JobId, kinds: Kinds, *, from_ordinal: int | None, backend: str
+) -> Job | None:
+    """Let a failed job run again with fresh attempts; None where it had not failed."""
+    job = transitions.move(
+        connection,
+        job_id,
+        "reopen",
+        **_TAKEN,
+        failures=0,
+        backend=backend,
+        error=None,
+        result=None,
+        completed_at=None,
+        due_at=None,
+        delivery=jobs.c.delivery + 1,
+        delivered_at=db_now(),
+    )
+    if job is None:
+        return None
+    checkpoints.mark_open(connection, job_id, "pending")
+    if from_ordinal is not None:
+        checkpoints.supersede_from(connection, job_id, from_ordinal)
+    dead_letters.resolve(connection, job_id)
+    kinds[job.kind].on_reopened(connection, job)
+    transitions.append(
+        connection, job, [("retry", {"attempt": job.attempt, "delay_seconds": 0.0, "reason": "by hand"})]
+    )
+    counters.count(connection, "reopened")
+    return job
+
+
+def _use_attempt(connection: Connection, job: Job, failure: Failure, kinds: Kinds, policy: RetryPolicy) -> Job:
+    held = jobs.c.fence == job.fence
+    used: dict[str, Any] = {"failures": jobs.c.failures + 1}
+    if not failure.transient or job.failures + 1 >= job.max_attempts:
+        ending = Ending(status="failed", error=failure.error)
+        ended = _end(connection, job.id, "fail", ending, kinds, held, **used)
+        if ended is None:
+            raise Fenced(job.id, job.fence)
+        return ended
+    delay = policy.delay_seconds(job.failures + 1, failure.retry_after)
+    waiting = transitions.move(
+        connection, job.id, "retry", held, **_TAKEN, **used, due_at=db_now(delay), delivered_at=None
+    )
+    if waiting is None:
+        raise Fenced(job.id, job.fence)
+    transitions.append(connection, waiting, [_retry_event(waiting, failure.error, delay)])
+    return waiting
+
+
+def _end(
+    connection: Connection,
+    job_id: JobId,
+    name: Literal["complete", "fail", "cancel"],
+    ending: Ending,
+    kinds: Kinds,
+    *conditions: ColumnElement[bool],
+    **changes: Any,
+) -> Job | None:
+    """The one transaction that ends a job (I2): its state, its kind's hook, its last event, the counter."""
+    taken = {**_TAKEN, "fence": jobs.c.fence + (0 if name == "complete" else 1)}
+    error = ending.error.as_json() if ending.error else None
+    job = transitions.move(
+        connection, job_id, name, *conditions, **taken, completed_at=db_now(), due_at=None, error=error, **changes
+    )
+    if job is None:
+        return None
+    checkpoints.mark_open(connection, job_id, "cancelled" if name == "cancel" else "failed")
+    result = kinds[job.kind].on_ended(connection, job, ending, transitions.find_steps(connection, job_id))
+    if result is not None:
+        connection.execute(update(jobs).where(jobs.c.id == job_id).values(result=dict(result)))
+    if ending.status == "failed" and ending.error is not None:
+        dead_letters.keep_job(connection, job, ending.error)
+    transitions.append(connection, job, [_ending_event(job, ending, result)])
+    counters.count(connection, "ended")
+    return job
+
+
+def _ending_event(job: Job, ending: Ending, result: Mapping[str, Json] | None) -> Draft:
+    usage = {"input_tokens": job.input_tokens, "output_tokens": job.output_tokens, "saved_tokens": job.saved_tokens}
+    data: dict[str, Json] = {"status": ending.status, "attempt": job.attempt, "usage": usage}
+    if ending.status == "completed":
+        data["result"] = dict(result) if result is not None else None
+    if ending.error is not None:
+        data["error"] = ending.error.as_json()
+    return ending.status, data
+
+
+def _retry_event(job: Job, error: JobError, delay: float) -> Draft:
+    data = {"attempt": job.attempt, "max_attempts": job.max_attempts, "delay_seconds": round(delay, 3)}
+    return "retry", {**data, "error": error.as_json()}

@@ -1,0 +1,125 @@
+"""One run of one step: what the executor offers to a step, each write guarded by the fence."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+from sqlalchemy import Connection
+
+from generation_service.jobs import checkpoints, transitions
+from generation_service.jobs.checkpoints import StepPlace
+from generation_service.jobs.heartbeat import Lease
+from generation_service.jobs.model import Claim, Job, Json, Usage
+from generation_service.jobs.ports import Effect
+from generation_service.jobs.transitions import Draft
+
+GATHER_SECONDS = 0.1
+"""Text is gathered this long before it is committed and so can be read."""
+
+Persist = Callable[[Effect], Awaitable[None]]
+
+
+class RunningStep:
+    """Implements `ports.StepRun`. `persist` commits a unit and tries again while the database is away."""
+
+    def __init__(
+        self,
+        *,
+        claim: Claim,
+        place: StepPlace,
+        lease: Lease,
+        persist: Persist,
+        outputs: Mapping[str, Mapping[str, Json]],
+        spent_before: int,
+    ) -> None:
+        self.claim = claim
+        self.place = place
+        self._lease = lease
+        self._persist = persist
+        self._outputs = outputs
+        self._spent_before = spent_before
+        self._text: list[str] = []
+        self._fraction: float | None = None
+        self._flush: asyncio.Task[None] | None = None
+        self.spent: list[Usage] = []
+
+    @property
+    def job(self) -> Job:
+        return self.claim.job
+
+    @property
+    def step(self) -> str:
+        return self.place.name
+
+    @property
+    def attempt(self) -> int:
+        return self.claim.job.attempt
+
+    @property
+    def outputs(self) -> Mapping[str, Mapping[str, Json]]:
+        return self._outputs
+
+    @property
+    def tokens_left(self) -> int | None:
+        if self.job.budget_tokens is None:
+            return None
+        spent = self._spent_before + sum(one.tokens for one in self.spent)
+        return max(0, self.job.budget_tokens - spent)
+
+    def check_lease(self) -> None:
+        self._lease.check()
+
+    def spend(self, usage: Usage) -> None:
+        self.spent.append(usage)
+
+    async def token(self, text: str) -> None:
+        self._lease.check()
+        self._text.append(text)
+        await self._flush_soon()
+
+    async def progress(self, fraction: float) -> None:
+        self._lease.check()
+        self._fraction = fraction
+        await self._flush_soon()
+
+    async def write(self, unit: Effect) -> None:
+        self._lease.check()
+
+        def guarded(connection: Connection) -> None:
+            transitions.touch(connection, self.claim.id, self.claim.fence, drafts=0)
+            unit(connection)
+
+        await self._persist(guarded)
+
+    async def finish(self) -> list[Draft]:
+        """Wait for what is being committed; return the events that ride with the step's own commit."""
+        if self._flush is not None:
+            await self._flush
+        return self._take()
+
+    def abandon(self) -> None:
+        """Commit nothing more."""
+        if self._flush is not None:
+            self._flush.cancel()
+
+    async def _flush_soon(self) -> None:
+        if self._flush is not None and self._flush.done():
+            self._flush.result()  # raises what the last commit raised
+            self._flush = None
+        if self._flush is None:
+            self._flush = asyncio.create_task(self._flush_later(), name=f"flush-{self.claim.id}")
+
+    async def _flush_later(self) -> None:
+        await asyncio.sleep(GATHER_SECONDS)
+        progress = None if self._fraction is None else self.place.percent(self._fraction)
+        drafts = self._take()
+        if drafts:
+            await self._persist(lambda connection: checkpoints.write_events(connection, self.claim, drafts, progress))
+
+    def _take(self) -> list[Draft]:
+        drafts: list[Draft] = []
+        if self._text:
+            drafts.append(("token", {"step": self.step, "text": "".join(self._text)}))
+        if self._fraction is not None:
+            drafts.append(("progress", {"step": self.step, "progress": self.place.percent(self._fraction)}))
+        self._text, self._fraction = [], None
+        return drafts

@@ -1,0 +1,126 @@
+"""Submission: one transaction accepts a job (key, row, first event), or refuses it and leaves nothing."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, insert, select, text
+
+from generation_service.database import db_now
+from generation_service.database.tables import idempotency_keys, jobs
+from generation_service.database.upsert import upsert
+from generation_service.errors import Refused
+from generation_service.jobs import counters, transitions
+from generation_service.jobs.ids import new_job_id
+from generation_service.jobs.model import PRIORITIES, IdempotencyKey, Job, JobId, NewJob, Submitted
+from generation_service.jobs.ports import Effect
+from generation_service.jobs.routing import target_backend
+
+_FULL_RETRY_AFTER_SECONDS = 30
+_CALLERS_LOCK = 4_771_204  # first half of an advisory lock whose second half is the caller
+_NEAR_THE_LIMIT = 64  # so close to a caller's limit, submissions of that caller take turns (I7)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """How much may be live at once: in all (beyond: 503), and of one caller (beyond: 429)."""
+
+    max_live: int
+    max_live_per_user: int
+    max_attempts: int
+
+
+def submit(
+    connection: Connection,
+    wanted: NewJob,
+    admission: Admission,
+    *,
+    key: IdempotencyKey | None = None,
+    within: Effect | None = None,
+) -> Submitted:
+    """Accept `wanted`, or find the job that its key made before.
+
+    `within` writes rows that belong to a fresh job. Raises Refused: `idempotency_key_reused` (422),
+    `queue_full` (503), `caller_over_limit` (429); then nothing was stored and no key is bound.
+    """
+    job_id = wanted.id or new_job_id()
+    if key is not None:
+        bound = _bind(connection, wanted.user_id, key, job_id)
+        if bound is not None:
+            return Submitted(bound, replayed=True)
+    _admit(connection, wanted.user_id, admission)
+    job = _insert(connection, job_id, wanted, admission)
+    if within is not None:
+        within(connection)
+    counters.count(connection, "accepted")
+    return Submitted(job, replayed=False)
+
+
+def _bind(connection: Connection, user_id: str, key: IdempotencyKey, job_id: JobId) -> Job | None:
+    """Bind the key to `job_id`; the job it was bound to before, where it was."""
+    row = {"user_id": user_id, "route": key.route, "key": key.key}
+    statement = upsert(connection, idempotency_keys).values(
+        **row, fingerprint=key.fingerprint, job_id=job_id, created_at=db_now()
+    )
+    if connection.execute(statement.on_conflict_do_nothing()).rowcount:
+        return None
+    mine = [idempotency_keys.c[name] == value for name, value in row.items()]
+    # In a new statement: under READ COMMITTED this one sees what the winner has committed meanwhile.
+    found = connection.execute(select(idempotency_keys).where(*mine)).one_or_none()
+    job = transitions.find_job(connection, JobId(found.job_id)) if found else None
+    if found is None or job is None:  # its job was pruned, or its transaction was rolled back: the key is free
+        connection.execute(delete(idempotency_keys).where(*mine))
+        return _bind(connection, user_id, key, job_id)
+    if found.fingerprint != key.fingerprint:
+        raise Refused("idempotency_key_reused", 422)
+    return job
+
+
+def _admit(connection: Connection, user_id: str, admission: Admission) -> None:
+    all_live = counters.live(connection)
+    if all_live >= admission.max_live:
+        raise Refused("queue_full", 503, headers={"Retry-After": str(_FULL_RETRY_AFTER_SECONDS)})
+    limit = admission.max_live_per_user
+    if all_live < limit - _NEAR_THE_LIMIT:
+        return  # nobody can be over it
+    live = _live_of(connection, user_id, limit)
+    if connection.dialect.name == "postgresql" and limit - _NEAR_THE_LIMIT <= live < limit:
+        connection.execute(
+            text("SELECT pg_advisory_xact_lock(:lock, hashtext(:user))"), {"lock": _CALLERS_LOCK, "user": user_id}
+        )
+        live = _live_of(connection, user_id, limit)
+    if live >= limit:
+        raise Refused(
+            "caller_over_limit", 429, params={"limit": limit}, headers={"Retry-After": str(_FULL_RETRY_AFTER_SECONDS)}
+        )
+
+
+def _live_of(connection: Connection, user_id: str, limit: int) -> int:
+    mine = select(jobs.c.id).where(jobs.c.user_id == user_id, jobs.c.status.in_(["pending", "running"])).limit(limit)
+    return connection.execute(select(func.count()).select_from(mine.subquery())).scalar_one()
+
+
+def _insert(connection: Connection, job_id: JobId, wanted: NewJob, admission: Admission) -> Job:
+    backend = target_backend(connection)
+    values: dict[str, Any] = {
+        "id": job_id,
+        "kind": wanted.kind,
+        "recipe": wanted.recipe,
+        "project_id": wanted.project_id,
+        "user_id": wanted.user_id,
+        "request": dict(wanted.request),
+        "priority": PRIORITIES.index(wanted.priority),
+        "max_attempts": wanted.max_attempts or admission.max_attempts,
+        "budget_tokens": wanted.budget_tokens,
+        "backend": backend,
+        "status": "pending",
+        # The adapter delivers right after the commit; recovery finds the delivery that got lost.
+        "delivery": 1,
+        "delivered_at": db_now(),
+        "created_at": db_now(),
+        "seq": 1,
+        **dict.fromkeys(("fence", "failures", "steps_since_claim", "claims"), 0),
+        **dict.fromkeys(("progress", "input_tokens", "output_tokens", "saved_tokens"), 0),
+    }
+    job = transitions.job_of(connection.execute(insert(jobs).values(**values).returning(*jobs.c)).one())
+    transitions.append(connection, job, [("status", {"status": "pending", "backend": backend, "attempt": job.attempt})])
+    return job

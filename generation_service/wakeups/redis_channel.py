@@ -1,0 +1,85 @@
+"""Wakeups through Redis publish/subscribe, for readers in other processes."""
+
+import contextlib
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from generation_service.wakeups.threads import ChannelThread, Hear, Sender, decode, encode, new_origin
+
+CHANNEL = "generation:wakeups"
+
+Connect = Callable[[], Any]
+"""Makes a `redis.Redis` (whose type has parameters in some of its type packages, and none in others)."""
+
+_EXPECTED = (RedisError, OSError)
+
+
+class RedisWakeups:
+    """One channel for all jobs. `connect` makes a client of our own; `hear` None: this process only sends."""
+
+    def __init__(self, connect: Connect, hear: Hear | None = None) -> None:
+        origin = new_origin()
+        self._sender = _RedisSender(connect, origin)
+        self._listener = _RedisListener(connect, origin, hear) if hear else None
+
+    def wake(self, job_ids: Iterable[str]) -> None:
+        """Tell the other processes; returns at once, never raises."""
+        self._sender.put(job_ids)
+
+    def start(self) -> None:
+        """Begin to send and to listen."""
+        self._sender.start()
+        if self._listener:
+            self._listener.start()
+
+    def stop(self) -> None:
+        """End both threads and close their connections."""
+        self._sender.stop()
+        if self._listener:
+            self._listener.stop()
+
+
+class _RedisSender(Sender):
+    def __init__(self, connect: Connect, origin: str) -> None:
+        super().__init__("wakeups-redis-send", _EXPECTED, spacing_seconds=0.005)
+        self._connect, self._origin = connect, origin
+        self._client: Any = None
+
+    def send(self, job_ids: list[str]) -> None:
+        self._client = self._client or self._connect()
+        self._client.publish(CHANNEL, encode(self._origin, job_ids))
+
+    def disconnect(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            with contextlib.suppress(*_EXPECTED):  # it is being thrown away because it does not work
+                client.close()
+
+
+class _RedisListener(ChannelThread):
+    def __init__(self, connect: Connect, origin: str, hear: Hear) -> None:
+        super().__init__("wakeups-redis-listen", _EXPECTED)
+        self._connect, self._origin, self._hear = connect, origin, hear
+        self._client: Any = None
+        self._channel: Any = None
+
+    def turn(self) -> None:
+        if self._channel is None:
+            self._client = self._connect()
+            self._channel = self._client.pubsub(ignore_subscribe_messages=True)
+            self._channel.subscribe(CHANNEL)
+        message: dict[str, Any] | None = self._channel.get_message(timeout=0.5)
+        if message and isinstance(message.get("data"), (bytes, str)):
+            text = message["data"]
+            self._hear(decode(text.decode("ascii", "replace") if isinstance(text, bytes) else text, self._origin))
+
+    def disconnect(self) -> None:
+        channel, client = self._channel, self._client
+        self._channel = self._client = None
+        with contextlib.suppress(*_EXPECTED):  # as above
+            if channel is not None:
+                channel.close()
+            if client is not None:
+                client.close()

@@ -1,0 +1,29 @@
+"""The worker adapter: the only reader of the feature flag, and the one door to either backend."""
+
+from collections.abc import Iterable, Mapping
+
+from generation_service.jobs.model import Backend, Job
+from generation_service.jobs.ports import DeliveryBackend
+from generation_service.settings import Settings
+from generation_service.switching.mode import Flag
+
+
+class WorkerAdapter:
+    """Implements `ports.Delivery`: each job goes to the backend that its row names, never to the mode's."""
+
+    def __init__(self, settings: Settings, backends: Mapping[Backend, DeliveryBackend]) -> None:
+        self._settings = settings
+        self._backends = backends
+
+    @property
+    def flag(self) -> Flag:
+        """What this process's environment says; the mode's row says what is in force."""
+        return Flag(self._settings.use_durable_worker, self._settings.worker_system_enabled)
+
+    def deliver(self, jobs: Iterable[Job]) -> None:
+        """Tell the backends that these jobs wait; returns at once, never raises. Recovery finds what gets lost."""
+        waiting = list(jobs)
+        for name, backend in self._backends.items():
+            mine = [job for job in waiting if job.backend == name]
+            if mine:
+                backend.deliver(mine)

@@ -75,7 +75,9 @@ class Executor:
     async def execute(self, job_id: JobId, backend: Backend) -> None:
         """Run a delivered job, unless it is not to be run now, or not here. Raises nothing of its own."""
         began = time.monotonic()
-        for claim in await self._claim(lambda connection, by: claims.claim(connection, job_id, backend, by, self._kinds)):
+        for claim in await self._claim(
+            lambda connection, by: claims.claim(connection, job_id, backend, by, self._kinds)
+        ):
             await self.run(claim, began)
 
     async def claim_waiting(self, backend: Backend, limit: int) -> list[Claim]:

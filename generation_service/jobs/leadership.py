@@ -4,13 +4,13 @@ from sqlalchemy import Connection, or_, update
 
 from generation_service.database import db_now
 from generation_service.database.tables import leases
-from generation_service.database.upsert import upsert
+from generation_service.database.upsert import insert_if_absent
 
 
 def take_or_keep(connection: Connection, name: str, holder: str, seconds: float) -> bool:
     """Take the lease if nobody holds it, or keep it; whether `holder` has it now."""
-    fresh = upsert(connection, leases).values(name=name, holder=holder, until=db_now(seconds), taken_at=db_now())
-    if connection.execute(fresh.on_conflict_do_nothing()).rowcount:
+    fresh = {"name": name, "holder": holder, "until": db_now(seconds), "taken_at": db_now()}
+    if insert_if_absent(connection, leases, fresh):
         return True
     free_or_mine = or_(leases.c.holder == holder, leases.c.until < db_now())
     kept = update(leases).where(leases.c.name == name, free_or_mine).values(holder=holder, until=db_now(seconds))

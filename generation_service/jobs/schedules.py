@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select, update
 
 from generation_service.database import db_now
 from generation_service.database.tables import firings, schedules
-from generation_service.database.upsert import upsert
+from generation_service.database.upsert import insert_if_absent
 from generation_service.jobs.ids import new_job_id
 from generation_service.jobs.model import Job, Json, NewJob
 from generation_service.jobs.submission import Admission, submit
@@ -44,8 +44,9 @@ def declare(connection: Connection, wanted: Iterable[Schedule]) -> None:
         due = next_due(schedule.cron, schedule.timezone, now)
         plan = {"cron": schedule.cron, "timezone": schedule.timezone}
         work = {"kind": schedule.kind, "request": dict(schedule.request)}
-        fresh = upsert(connection, schedules).values(id=schedule.id, **plan, **work, enabled=True, next_due_at=due)
-        connection.execute(fresh.on_conflict_do_nothing())
+        insert_if_absent(
+            connection, schedules, {"id": schedule.id, **plan, **work, "enabled": True, "next_due_at": due}
+        )
         changed = (schedules.c.cron != schedule.cron) | (schedules.c.timezone != schedule.timezone)
         connection.execute(
             update(schedules).where(schedules.c.id == schedule.id, changed).values(**plan, **work, next_due_at=due)
@@ -61,10 +62,8 @@ def fire_due(connection: Connection, fired_by: str, admission: Admission, *, ove
     fired = []
     for schedule in connection.execute(due).all():
         job_id = new_job_id()
-        firing = upsert(connection, firings).values(
-            schedule_id=schedule.id, due_at=schedule.next_due_at, job_id=job_id, fired_by=fired_by, fired_at=db_now()
-        )
-        if not connection.execute(firing.on_conflict_do_nothing()).rowcount:
+        firing = {"schedule_id": schedule.id, "due_at": schedule.next_due_at, "job_id": job_id}
+        if not insert_if_absent(connection, firings, {**firing, "fired_by": fired_by, "fired_at": db_now()}):
             continue  # another ticker was faster
         wanted = NewJob(kind=schedule.kind, user_id=SCHEDULER, request=schedule.request, priority="low", id=job_id)
         fired.append(submit(connection, wanted, admission).job)

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, delete, func, insert, select, text
 
 from generation_service.database import db_now
 from generation_service.database.tables import idempotency_keys, jobs
-from generation_service.database.upsert import upsert
+from generation_service.database.upsert import insert_if_absent
 from generation_service.errors import Refused
 from generation_service.jobs import counters, transitions
 from generation_service.jobs.ids import new_job_id
@@ -58,10 +58,8 @@ def submit(
 def _bind(connection: Connection, user_id: str, key: IdempotencyKey, job_id: JobId) -> Job | None:
     """Bind the key to `job_id`; the job it was bound to before, where it was."""
     row = {"user_id": user_id, "route": key.route, "key": key.key}
-    statement = upsert(connection, idempotency_keys).values(
-        **row, fingerprint=key.fingerprint, job_id=job_id, created_at=db_now()
-    )
-    if connection.execute(statement.on_conflict_do_nothing()).rowcount:
+    fresh = {**row, "fingerprint": key.fingerprint, "job_id": job_id, "created_at": db_now()}
+    if insert_if_absent(connection, idempotency_keys, fresh):
         return None
     mine = [idempotency_keys.c[name] == value for name, value in row.items()]
     # In a new statement: under READ COMMITTED this one sees what the winner has committed meanwhile.

@@ -206,7 +206,9 @@ async def test_what_a_fenced_run_has_spent_is_still_counted(database: Database) 
 
     ended = await core.jobs.get(job.id)
     assert (ended.input_tokens, ended.output_tokens) == (3, 4)
-    assert database.read_now(lambda connection: connection.execute(select(func.count()).select_from(usage)).scalar()) == 1
+    assert (
+        database.read_now(lambda connection: connection.execute(select(func.count()).select_from(usage)).scalar()) == 1
+    )
 
 
 async def test_a_released_job_goes_on_from_its_last_step_and_has_used_no_attempt(database: Database) -> None:

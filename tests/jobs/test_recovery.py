@@ -1,0 +1,225 @@
+"""What a holder has left is rescued, what was lost on the way is delivered again, by compare-and-sets."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import select, update
+
+from generation_service.database import Database, db_now
+from generation_service.database.tables import dead_letters, jobs
+from generation_service.errors import DatabaseUnavailable
+from generation_service.jobs import leadership
+from generation_service.jobs.model import Backend, Job, JobId
+from generation_service.jobs.ports import StepOutcome, StepRun
+from tests.support.toy import Core, ToyKind, nothing
+
+
+class Post:
+    """A backend whose deliveries can be lost."""
+
+    backend: Backend = "rq"
+
+    def __init__(self) -> None:
+        self.delivered: list[tuple[JobId, int]] = []
+        self.lost: set[JobId] = set()
+        self.reachable = True
+
+    def deliver(self, jobs: Iterable[Job]) -> None:
+        self.delivered += [(job.id, job.delivery) for job in jobs]
+
+    def missing(self, jobs: Sequence[Job]) -> set[JobId]:
+        if not self.reachable:
+            raise ConnectionError
+        return {job.id for job in jobs} & self.lost
+
+
+async def abandoned(core: Core) -> Job:
+    """A job that was claimed by a process which is no more."""
+    job = await core.submit()
+    await core.executor.claim_waiting("background_tasks", 10)
+    core.database.write_now(lambda connection: connection.execute(update(jobs).values(lease_until=db_now(-1))))
+    return job
+
+
+async def recover(core: Core) -> None:
+    core.recovery._leads = True  # it has led for a while: no quiet time is left
+    core.recovery._quiet_until = 0
+    await core.recovery.turn()
+
+
+async def test_a_job_whose_holder_is_silent_is_rescued_and_runs(database: Database) -> None:
+    core = Core(database, ToyKind({"one": nothing}))
+    job = await abandoned(core)
+
+    await recover(core)
+
+    assert (await core.run(job)).status == "completed"
+
+
+async def test_a_poison_job_ends_in_the_dead_letters_after_its_last_attempt(database: Database) -> None:
+    core = Core(database, ToyKind({"one": nothing}))
+    job = await core.submit(max_attempts=3)
+
+    for _ in range(3):
+        await core.executor.claim_waiting("background_tasks", 10)
+        database.write_now(lambda connection: connection.execute(update(jobs).values(lease_until=db_now(-1))))
+        await recover(core)
+
+    ended = await core.jobs.get(job.id)
+    assert ended.error is not None
+    assert (ended.status, ended.failures, ended.error["code"]) == ("failed", 3, "abandoned")
+    assert database.read_now(lambda connection: connection.execute(select(dead_letters.c.job_id)).scalars().all()) == [
+        job.id
+    ]
+    assert await core.executor.claim_waiting("background_tasks", 10) == []
+
+
+async def test_a_crash_after_a_committed_step_uses_up_no_attempt(database: Database) -> None:
+    reached = asyncio.Event()
+
+    async def hangs(run: StepRun) -> StepOutcome:
+        reached.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    core = Core(database, ToyKind({"one": nothing, "two": hangs}))
+    job = await core.submit(max_attempts=1)
+    dying = asyncio.create_task(core.run(job))
+    await reached.wait()
+    database.write_now(lambda connection: connection.execute(update(jobs).values(lease_until=db_now(-1))))
+
+    await recover(core)
+
+    rescued = await core.jobs.get(job.id)
+    assert (rescued.status, rescued.failures) == ("pending", 0)
+    dying.cancel()
+    await asyncio.wait([dying])
+
+
+async def test_a_holder_that_is_back_in_time_keeps_its_job(database: Database) -> None:
+    core = Core(database, ToyKind({"one": nothing}))
+    job = await core.submit()
+    await core.executor.claim_waiting("background_tasks", 1)
+
+    await recover(core)
+
+    assert (await core.jobs.get(job.id)).status == "running"
+
+
+async def test_two_rescuers_at_once_rescue_once(database: Database) -> None:
+    first, second = (Core(database, ToyKind({"one": nothing}), name=name) for name in ("a", "b"))
+    job = await abandoned(first)
+
+    for core in (first, second):
+        core.recovery._lead = _always  # two that both believe to lead
+    await asyncio.gather(recover(first), recover(second))
+
+    rescued = await first.jobs.get(job.id)
+    assert (rescued.status, rescued.failures, rescued.fence) == ("pending", 1, 2)
+
+
+async def test_a_fresh_leader_waits_one_heartbeat_before_it_rescues(database: Database) -> None:
+    core = Core(database, ToyKind({"one": nothing}))
+    job = await abandoned(core)
+
+    await core.recovery.turn()
+
+    assert (await core.jobs.get(job.id)).status == "running"
+
+
+async def test_nothing_is_rescued_after_an_outage_until_holders_had_a_chance(database: Database) -> None:
+    core = Core(database, ToyKind({"one": nothing}))
+    job = await abandoned(core)
+    await recover(core)
+    database.write_now(
+        lambda connection: connection.execute(update(jobs).values(status="running", lease_until=db_now(-1)))
+    )
+
+    core.recovery._lead, leads = _unavailable, core.recovery._lead
+    try:
+        await core.recovery.turn()
+    except DatabaseUnavailable:
+        core.recovery._lead = leads
+    await core.recovery.turn()
+
+    assert (await core.jobs.get(job.id)).status == "running"
+
+
+async def test_nothing_is_rescued_when_the_wall_clock_has_jumped(sqlite_database: Database) -> None:
+    core = Core(sqlite_database, ToyKind({"one": nothing}))
+    job = await abandoned(core)
+    core.recovery._leads = True
+
+    core.recovery._clock = lambda: core.recovery._clocks[0] + 3600
+    core.recovery._quiet_until = 0
+    await core.recovery.turn()
+
+    assert (await core.jobs.get(job.id)).status == "running"
+
+
+async def test_a_delivery_is_made_again_only_when_it_was_missing_twice(database: Database) -> None:
+    core, post = Core(database, ToyKind({"one": nothing})), Post()
+    core.recovery._backends = {"rq": post}
+    job = await core.submit()
+    database.write_now(
+        lambda connection: connection.execute(update(jobs).values(backend="rq", delivered_at=db_now(-60)))
+    )
+
+    post.lost = {job.id}
+    await recover(core)
+    assert post.delivered == []
+    await recover(core)
+    assert post.delivered == [(job.id, 2)]
+
+    await recover(core)
+    assert len(post.delivered) == 1
+
+
+async def test_a_backend_that_cannot_tell_gets_nothing_again(database: Database) -> None:
+    core, post = Core(database, ToyKind({"one": nothing})), Post()
+    core.recovery._backends = {"rq": post}
+    job = await core.submit()
+    database.write_now(
+        lambda connection: connection.execute(update(jobs).values(backend="rq", delivered_at=db_now(-60)))
+    )
+    post.lost, post.reachable = {job.id}, False
+
+    for _ in range(3):
+        await recover(core)
+
+    assert post.delivered == []
+
+
+async def test_a_retry_is_delivered_when_it_is_due_and_not_before(database: Database) -> None:
+    core, post = Core(database, ToyKind({"one": nothing})), Post()
+    core.recovery._backends = {"rq": post}
+    job = await core.submit()
+
+    def wait(seconds: float) -> None:
+        changes = {"backend": "rq", "delivered_at": None, "due_at": db_now(seconds)}
+        database.write_now(lambda connection: connection.execute(update(jobs).values(**changes)))
+
+    wait(60)
+    await recover(core)
+    assert post.delivered == []
+
+    wait(-1)
+    await recover(core)
+    assert post.delivered == [(job.id, 2)]
+
+
+async def test_one_process_leads_at_a_time_and_another_takes_over(database: Database) -> None:
+    def lead(name: str, seconds: float = 30.0) -> bool:
+        return database.write_now(lambda connection: leadership.take_or_keep(connection, "recovery", name, seconds))
+
+    assert (lead("a"), lead("b"), lead("a")) == (True, False, True)
+    database.write_now(lambda connection: leadership.give_up(connection, "recovery", "a"))
+    assert (lead("b"), lead("a")) == (True, False)
+
+
+async def _always() -> bool:
+    return True
+
+
+async def _unavailable() -> bool:
+    raise DatabaseUnavailable("away")

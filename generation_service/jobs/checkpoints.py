@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from generation_service.database import db_now
-from generation_service.database.tables import jobs, steps, usage
+from generation_service.database.tables import events, jobs, steps, usage
 from generation_service.database.upsert import upsert
 from generation_service.jobs import transitions
 from generation_service.jobs.ids import uuid7
@@ -28,8 +28,11 @@ class StepPlace:
         return round(100 * (self.ordinal + min(max(fraction, 0.0), 1.0)) / self.count, 1)
 
 
-def start(connection: Connection, claim: Claim, place: StepPlace) -> None:
-    """Commit that a step begins; one that was cut before tells readers which tokens no longer count."""
+def start(connection: Connection, claim: Claim, place: StepPlace) -> int:
+    """Commit that a step begins, and return its event's number. Raises Fenced.
+
+    A step that was cut before tells readers which tokens no longer count.
+    """
     job = transitions.touch(connection, claim.id, claim.fence, drafts=1)
     row = {"attempt": job.attempt, "fence": claim.fence, "status": "running"}
     fresh = {"ordinal": place.ordinal, "first_sequence": job.seq, "input_tokens": 0, "output_tokens": 0}
@@ -45,6 +48,7 @@ def start(connection: Connection, claim: Claim, place: StepPlace) -> None:
     if first != job.seq:
         data["discard_after"] = first
     transitions.append(connection, job, [("step", data)])
+    return job.seq
 
 
 def commit(
@@ -101,6 +105,13 @@ def write_events(connection: Connection, claim: Claim, drafts: Sequence[Draft], 
     changes = {} if progress is None else {"progress": progress}
     job = transitions.touch(connection, claim.id, claim.fence, drafts=len(drafts), **changes)
     transitions.append(connection, job, drafts)
+
+
+def count_written(connection: Connection, job_id: JobId, after: int) -> int:
+    """How many events a step that began with event `after` has written in its course."""
+    own = events.c.type.in_(["token", "progress"])
+    counted = select(func.count()).where(events.c.job_id == job_id, events.c.sequence > after, own)
+    return connection.execute(counted).scalar_one()
 
 
 def mark_failed(connection: Connection, claim: Claim, name: str, error: JobError) -> None:

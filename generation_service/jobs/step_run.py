@@ -1,7 +1,7 @@
 """One run of one step: what the executor offers to a step, each write guarded by the fence."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 
 from sqlalchemy import Connection
 
@@ -9,17 +9,16 @@ from generation_service.jobs import checkpoints, transitions
 from generation_service.jobs.checkpoints import StepPlace
 from generation_service.jobs.heartbeat import Lease
 from generation_service.jobs.model import Claim, Job, Json, Usage
+from generation_service.jobs.persistence import Persistence
 from generation_service.jobs.ports import Effect
 from generation_service.jobs.transitions import Draft
 
 GATHER_SECONDS = 0.1
 """Text is gathered this long before it is committed and so can be read."""
 
-Persist = Callable[[Effect], Awaitable[None]]
-
 
 class RunningStep:
-    """Implements `ports.StepRun`. `persist` commits a unit and tries again while the database is away."""
+    """Implements `ports.StepRun`. `started` is the number of the event of its start."""
 
     def __init__(
         self,
@@ -27,19 +26,22 @@ class RunningStep:
         claim: Claim,
         place: StepPlace,
         lease: Lease,
-        persist: Persist,
+        persistence: Persistence,
         outputs: Mapping[str, Mapping[str, Json]],
         spent_before: int,
     ) -> None:
         self.claim = claim
         self.place = place
         self._lease = lease
-        self._persist = persist
+        self._persistence = persistence
         self._outputs = outputs
         self._spent_before = spent_before
         self._text: list[str] = []
         self._fraction: float | None = None
         self._flush: asyncio.Task[None] | None = None
+        self._writing = False
+        self._written = 0  # events committed in the course of this run
+        self.started = 0  # number of the event of its start
         self.spent: list[Usage] = []
 
     @property
@@ -88,12 +90,13 @@ class RunningStep:
             transitions.touch(connection, self.claim.id, self.claim.fence, drafts=0)
             unit(connection)
 
-        await self._persist(guarded)
+        await self._persistence.persist(guarded)
 
     async def finish(self) -> list[Draft]:
         """Wait for what is being committed; return the events that ride with the step's own commit."""
-        if self._flush is not None:
+        if self._flush is not None and (self._writing or self._flush.done()):
             await self._flush
+        self.abandon()
         return self._take()
 
     def abandon(self) -> None:
@@ -107,13 +110,22 @@ class RunningStep:
             self._flush = None
         if self._flush is None:
             self._flush = asyncio.create_task(self._flush_later(), name=f"flush-{self.claim.id}")
+            self._flush.add_done_callback(_look_at_result)
 
     async def _flush_later(self) -> None:
         await asyncio.sleep(GATHER_SECONDS)
         progress = None if self._fraction is None else self.place.percent(self._fraction)
         drafts = self._take()
-        if drafts:
-            await self._persist(lambda connection: checkpoints.write_events(connection, self.claim, drafts, progress))
+        if not drafts:
+            return
+        self._writing = True
+        before, claim = self._written, self.claim
+        await self._persistence.persist_once(
+            lambda connection: checkpoints.write_events(connection, claim, drafts, progress),
+            lambda connection: checkpoints.count_written(connection, claim.id, self.started) > before,
+        )
+        self._written += len(drafts)
+        self._writing = False
 
     def _take(self) -> list[Draft]:
         drafts: list[Draft] = []
@@ -123,3 +135,9 @@ class RunningStep:
             drafts.append(("progress", {"step": self.step, "progress": self.place.percent(self._fraction)}))
         self._text, self._fraction = [], None
         return drafts
+
+
+def _look_at_result(flush: asyncio.Task[None]) -> None:
+    """What a flush raised is raised again by the step's next call; a step that ends before need not hear of it."""
+    if not flush.cancelled():
+        flush.exception()

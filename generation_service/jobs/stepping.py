@@ -45,7 +45,7 @@ class StepRunner:
                 claim=claim,
                 place=StepPlace(name=step.name, ordinal=ordinal, count=len(steps)),
                 lease=lease,
-                persist=self._persistence.persist,
+                persistence=self._persistence,
                 outputs=outputs,
                 spent_before=spent,
             )
@@ -60,7 +60,9 @@ class StepRunner:
         """Start, run and commit one step."""
         began = time.monotonic()
         running.check_lease()
-        await self._persistence.persist(lambda connection: checkpoints.start(connection, running.claim, running.place))
+        running.started = await self._persistence.persist(
+            lambda connection: checkpoints.start(connection, running.claim, running.place)
+        )
         self._listener.step_started(running.job, step.name)
         status, code = "cancelled", None
         try:

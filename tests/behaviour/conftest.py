@@ -1,0 +1,92 @@
+"""A service in real processes whose jobs run in either mode, on either database, against a provider that counts."""
+
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from scripts.embedded.children import Child
+from tests.support.provider import Provider
+from tests.support.stack import Stack, stack
+
+MODES = ("rq", "background_tasks")
+
+
+@dataclass
+class Service:
+    """The same verbs in both modes; the runner is the process whose death a running job feels."""
+
+    stack: Stack
+    provider: Provider
+    mode: str
+
+    @property
+    def runner(self) -> Child:
+        return self.stack.children["worker" if self.mode == "rq" else "api"]
+
+    def start(self, *, runs_jobs: bool = True) -> None:
+        self.stack.serve()
+        if runs_jobs and self.mode == "rq":
+            self.stack.worker()
+
+    def start_another_runner(self) -> None:
+        """A second process that can run jobs, on the same database."""
+        if self.mode == "rq":
+            self.stack.worker("worker-2")
+        else:
+            port, self.stack.settings["PORT"] = self.stack.settings.get("PORT"), "0"
+            self.stack.start("api-2", "serve")
+            self.stack.settings.pop("PORT") if port is None else self.stack.settings.update(PORT=port)
+
+    def restart_runner(self) -> None:
+        if self.mode == "rq":
+            self.stack.worker()
+        else:
+            self.stack.serve()
+
+    def crash(self) -> None:
+        """SIGKILL to the runner and whatever it started."""
+        self.runner.kill()
+
+    def freeze(self) -> None:
+        """SIGSTOP to the runner's whole process group."""
+        _signal_group(self.runner, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        _signal_group(self.runner, signal.SIGCONT)
+
+    def end(self) -> int:
+        """SIGTERM to the runner; its exit code."""
+        return self.runner.stop(grace_seconds=30)
+
+
+def _signal_group(child: Child, number: signal.Signals) -> None:
+    os.killpg(child.pid, number)
+
+
+@pytest.fixture
+def provider() -> Iterator[Provider]:
+    with Provider() as running:
+        yield running
+
+
+@pytest.fixture(params=MODES)
+def mode(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def service(mode: str, database_url: str, redis_url: str, provider: Provider, tmp_path: Path) -> Iterator[Service]:
+    """A service that has started nothing yet: its settings may still be changed."""
+    settings = {
+        "USE_DURABLE_WORKER": str(mode == "rq").lower(),
+        "REDIS_URL": redis_url,
+        "LLM_PROVIDER": "openai",
+        "LLM_BASE_URL": provider.base_url,
+        "LLM_MODEL": "mock",
+    }
+    with stack(tmp_path / "stack", database_url, **settings) as running:
+        yield Service(running, provider, mode)

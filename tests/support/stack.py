@@ -1,0 +1,153 @@
+"""A whole service in real processes, for one test: API, workers, on a given database and Redis."""
+
+import json
+
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from scripts.embedded.children import Child, Program, tail
+from scripts.embedded.ports import free_port
+
+DEADLINE_SECONDS = 60.0
+_ENTRY = str(Path(sys.executable).with_name("generation-service"))
+
+
+@dataclass
+class Stack:
+    """Starts, kills and asks the processes of one service; `settings` are environment variables."""
+
+    folder: Path
+    settings: dict[str, str]
+    children: dict[str, Child] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.http = httpx2.Client(base_url=self.url, timeout=30, trust_env=False)
+        self._serial = 0
+
+    def environment(self) -> dict[str, str]:
+        home = {"HOME": str(self.folder), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
+        return {**home, "PORT": str(self.port), "LOG_LEVEL": "info", "LOG_FORMAT": "text", **self.settings}
+
+    def start(self, name: str, *command: str) -> Child:
+        """Start `generation-service COMMAND...` as the process `name`."""
+        program = Program(
+            command=[_ENTRY, *command],
+            environment=self.environment(),
+            folder=self.folder,
+            log=self.folder / f"{name}.log",
+            on_orphaned=signal.SIGKILL,
+        )
+        self.children[name] = Child(program)
+        return self.children[name]
+
+    def serve(self, *options: str, name: str = "api") -> Child:
+        child = self.start(name, "serve", *options)
+        self.until(lambda: self._ready(child), f"{name} is ready")
+        return child
+
+    def worker(self, name: str = "worker", *options: str) -> Child:
+        return self.start(name, "worker", *options)
+
+    def kill_all(self) -> None:
+        for child in self.children.values():
+            child.kill()
+
+    def close(self) -> None:
+        self.http.close()
+        for child in self.children.values():
+            child.send(signal.SIGCONT)
+            child.kill()
+
+    # What a test says
+
+    def submit(
+        self, title: str = "하나", *, project: str = "p1", key: str | None = None, **body: Any
+    ) -> dict[str, Any]:
+        headers = {"Idempotency-Key": key} if key else {}
+        wanted = {"project_id": project, "episode_data": {"title": title}, **body}
+        answer = self.http.post("/api/generation", json=wanted, headers=headers)
+        assert answer.status_code == 202, answer.text
+        return dict(answer.json())
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        return dict(self.http.get(f"/api/generation/{job_id}").raise_for_status().json())
+
+    def wait_for(self, job_id: str, *statuses: str, seconds: float = DEADLINE_SECONDS) -> dict[str, Any]:
+        """Wait until the job is in one of `statuses` (of none given: until it has ended)."""
+        wanted = statuses or ("completed", "failed", "cancelled")
+        found: dict[str, Any] = {}
+
+        def there() -> bool:
+            found.update(self.job(job_id))
+            return found["status"] in wanted
+
+        self.until(there, f"job is {'/'.join(wanted)}", seconds)
+        return found
+
+    def events(self, job_id: str, after: int = 0) -> list[dict[str, Any]]:
+        """The whole event stream of a job that ends, each event as `{"id", "event", "data"}`."""
+        return list(self.follow(job_id, after))
+
+    def follow(self, job_id: str, after: int = 0) -> Iterator[dict[str, Any]]:
+        headers = {"Last-Event-ID": str(after)} if after else {}
+        with self.http.stream("GET", f"/api/generation/{job_id}/events", headers=headers, timeout=60) as answer:
+            event: dict[str, Any] = {}
+            for line in answer.iter_lines():
+                name, _, value = line.partition(":")
+                if not line and "id" in event:
+                    yield {"id": int(event["id"]), "event": event["event"], "data": json.loads(event["data"])}
+                event = {} if not line else {**event, name: value.strip()}
+
+    def until(self, condition: Callable[[], bool], what: str, seconds: float = DEADLINE_SECONDS) -> None:
+        """Wait until `condition` holds. Raises AssertionError with the logs' last lines."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{what}: not within {seconds} s\n{self.logs()}")
+            time.sleep(0.02)
+
+    def logs(self) -> str:
+        return "\n".join(f"--- {name}\n{tail(self.folder / f'{name}.log', 40)}" for name in self.children)
+
+    def _ready(self, child: Child) -> bool:
+        assert child.alive, f"it ended with {child.exit_code}\n{self.logs()}"
+        try:
+            return self.http.get("/readyz").status_code == 200
+        except httpx2.TransportError:
+            return False
+
+
+@contextmanager
+def stack(folder: Path, database_url: str, **settings: str) -> Iterator[Stack]:
+    """A stack that has started nothing yet; everything it started is killed at the end."""
+    folder.mkdir(parents=True, exist_ok=True)
+    fast = {
+        "DATABASE_URL": database_url,
+        "STORAGE_URL": str(folder / "objects"),
+        "RETRY_BASE_SECONDS": "0.1",
+        "RECOVERY_INTERVAL_SECONDS": "0.2",
+        "REDELIVERY_SECONDS": "1",
+        "JOB_LEASE_SECONDS": "3",
+        "SHUTDOWN_GRACE_SECONDS": "1",
+    }
+    started = Stack(folder, fast | settings)
+    try:
+        yield started
+    finally:
+        started.close()
+
+
+def is_gapless(events: list[Mapping[str, Any]]) -> bool:
+    """Whether the ids are 1, 2, 3 ... and the data repeat them."""
+    numbers = list(range(1, len(events) + 1))
+    return [event["id"] for event in events] == numbers == [event["data"]["sequence"] for event in events]

@@ -30,6 +30,14 @@ Unit = Callable[[Connection], T]
 # What PostgreSQL rolled back for reasons of timing alone: the unit may simply run again.
 _RERUN_SQLSTATES = frozenset({"55P03", "40P01", "40001"})  # lock timeout, deadlock, serialisation
 _MOST_RERUNS = 8
+_SQLITE_UNREACHABLE = (
+    "SQLITE_BUSY",
+    "SQLITE_LOCKED",
+    "SQLITE_IOERR",
+    "SQLITE_CANTOPEN",
+    "SQLITE_FULL",
+    "SQLITE_PROTOCOL",
+)
 _SQLITE_BUSY_SECONDS = 15.0
 _CONNECT_SECONDS = 3
 
@@ -118,9 +126,12 @@ def _is_unreachable(error: DBAPIError) -> bool:
         return True
     if not isinstance(error, OperationalError):
         return False
+    sqlite_name: str | None = getattr(error.orig, "sqlite_errorname", None)
+    if sqlite_name is not None:
+        return sqlite_name.startswith(_SQLITE_UNREACHABLE)
     state = _sqlstate(error)
-    if state is None:  # PostgreSQL: never got as far as a state; SQLite: busy, locked, disk I/O
-        return "no such" not in str(error.orig)
+    if state is None:  # PostgreSQL: it never got as far as a state
+        return True
     # connection exceptions, shutdown and start-up, too many connections, idle-in-transaction time-out
     return state.startswith(("08", "57P")) or state in {"53300", "25P03"}
 

@@ -53,7 +53,7 @@ def test_a_schema_that_fits_is_left_alone(database: Database) -> None:
 def test_a_schema_newer_than_the_code_is_one_clear_line(database: Database) -> None:
     set_version(database, "9999")
 
-    with pytest.raises(ConfigurationError, match="9999.*does not know") as refused:
+    with pytest.raises(ConfigurationError, match=r"9999.*does not know") as refused:
         schema.prepare(database)
 
     assert "\n" not in refused.value.message

@@ -153,6 +153,15 @@ counters = Table(
     Column("value", BigInteger, nullable=False),
 )
 
+# What the processes of the service have counted, added up; see `database/totals.py`.
+metric_totals = Table(
+    "metric_totals",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("labels", String(255), primary_key=True),  # JSON: pairs of name and value, sorted
+    Column("value", Float, nullable=False),
+)
+
 pruned_jobs = Table(
     "pruned_jobs",
     metadata,
@@ -178,6 +187,7 @@ projects = Table(
     "projects",
     metadata,
     Column("id", String(200), primary_key=True),
+    Column("user_id", String(200), nullable=False),  # who used the id first: it is nobody else's
     Column("episode_count", Integer, nullable=False),  # raised in the transaction that saves an episode
     Column("created_at", UtcDateTime, nullable=False),
 )

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, insert, select, text
 
 from generation_service.database import db_now
-from generation_service.database.tables import idempotency_keys, jobs
+from generation_service.database.tables import idempotency_keys, jobs, projects
 from generation_service.database.upsert import insert_if_absent
 from generation_service.errors import Refused
 from generation_service.jobs import counters, transitions
@@ -40,7 +40,8 @@ def submit(
     """Accept `wanted`, or find the job that its key made before.
 
     `within` writes rows that belong to a fresh job. Raises Refused: `idempotency_key_reused` (422),
-    `queue_full` (503), `caller_over_limit` (429); then nothing was stored and no key is bound.
+    `queue_full` (503), `caller_over_limit` (429), `project_not_found` (404: it is another user's);
+    then nothing was stored and no key is bound.
     """
     job_id = wanted.id or new_job_id()
     if key is not None:
@@ -48,6 +49,8 @@ def submit(
         if bound is not None:
             return Submitted(bound, replayed=True)
     _admit(connection, wanted.user_id, admission)
+    if wanted.project_id is not None:
+        _enter_project(connection, wanted.project_id, wanted.user_id)
     job = _insert(connection, job_id, wanted, admission)
     if within is not None:
         within(connection)
@@ -90,6 +93,19 @@ def _admit(connection: Connection, user_id: str, admission: Admission) -> None:
         raise Refused(
             "caller_over_limit", 429, params={"limit": limit}, headers={"Retry-After": str(_FULL_RETRY_AFTER_SECONDS)}
         )
+
+
+def _enter_project(connection: Connection, project_id: str, user_id: str) -> None:
+    """A project is its first user's: what others would generate could quote its documents."""
+    owner = select(projects.c.user_id).where(projects.c.id == project_id)
+    found = connection.execute(owner).scalar_one_or_none()
+    if found is None:
+        fresh = {"id": project_id, "user_id": user_id, "episode_count": 0, "created_at": db_now()}
+        if insert_if_absent(connection, projects, fresh):
+            return
+        found = connection.execute(owner).scalar_one()
+    if found != user_id:
+        raise Refused("project_not_found", 404)
 
 
 def _live_of(connection: Connection, user_id: str, limit: int) -> int:

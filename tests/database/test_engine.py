@@ -16,7 +16,7 @@ from generation_service.errors import DatabaseUnavailable
 
 
 def add_project(connection: Connection, name: str) -> None:
-    connection.execute(insert(projects).values(id=name, episode_count=0, created_at=db_now()))
+    connection.execute(insert(projects).values(id=name, user_id="ana", episode_count=0, created_at=db_now()))
 
 
 def episode_count(connection: Connection) -> int:

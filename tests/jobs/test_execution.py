@@ -8,8 +8,10 @@ from sqlalchemy import func, select, update
 from generation_service.database import Database, db_now
 from generation_service.database.tables import dead_letters, jobs, usage
 from generation_service.errors import Fenced, PermanentError, Refused, TransientError
-from generation_service.jobs.model import Usage
+from generation_service.jobs import settlement
+from generation_service.jobs.model import JobError, Usage
 from generation_service.jobs.ports import StepOutcome, StepRun
+from generation_service.jobs.settlement import Failure
 from tests.support.toy import Core, ToyKind, nothing, until
 
 
@@ -170,9 +172,7 @@ async def test_a_run_whose_job_was_rescued_writes_nothing_more(database: Databas
     old_run = asyncio.create_task(core.run(job))
     await until(lambda: _is(core, job.id, "running"))
     _expire_lease(database)
-    core.recovery._quiet_until = 0
-    core.recovery._be_quiet = lambda: None
-    await core.recovery.turn()
+    await _rescue(core)
     assert (await core.jobs.get(job.id)).status == "pending"
 
     ended = await core.run(job)
@@ -185,6 +185,61 @@ async def test_a_run_whose_job_was_rescued_writes_nothing_more(database: Databas
     assert refused == ["write"]
     assert len(core.kind.endings) == 1
     assert gapless(await core.events(job.id))
+
+
+async def test_a_run_thought_dead_cannot_write_into_the_run_that_took_over(database: Database) -> None:
+    """Both runs are under way at once: the job is `running`, and only the fence tells them apart (I3)."""
+    second_runs, first_done = asyncio.Event(), asyncio.Event()
+
+    async def slow(run: StepRun) -> StepOutcome:
+        if run.job.claims == 1:
+            await second_runs.wait()
+            with pytest.raises(Fenced):
+                await run.write(lambda connection: None)
+            await run.token("written by the dead")
+        else:
+            second_runs.set()
+            await first_done.wait()
+        return StepOutcome(output={"claim": run.job.claims})
+
+    core = Core(database, ToyKind({"one": slow, "two": nothing}))
+    job = await core.submit()
+    old_run = asyncio.create_task(core.run(job))
+    await until(lambda: _is(core, job.id, "running"))
+    _expire_lease(database)
+    await _rescue(core)
+    taking_over = asyncio.create_task(core.run(job))
+
+    await old_run
+    assert [record.status for record in await core.jobs.steps(job.id)] == ["running"]
+    first_done.set()
+    ended = await taking_over
+
+    assert ended.status == "completed"
+    assert [record.output for record in await core.jobs.steps(job.id)] == [{"claim": 2}, {"ran": "two"}]
+    assert "token" not in [kind for kind, _ in await core.events(job.id)]
+    assert core.kind.toy_steps["two"].runs == 1
+
+
+async def test_an_ending_of_a_run_thought_dead_is_refused(database: Database) -> None:
+    core = Core(database, ToyKind({}))
+    job = await core.submit()
+    [dead] = await core.executor.claim_waiting("background_tasks", 1)
+    _expire_lease(database)
+    await _rescue(core)
+    [alive] = await core.executor.claim_waiting("background_tasks", 1)
+
+    failure = Failure(error=JobError(code="late", message="late", retryable=True))
+    for late in (
+        lambda connection: settlement.complete(connection, dead, core.kinds),
+        lambda connection: settlement.fail_attempt(connection, dead, failure, core.kinds, core.policy),
+        lambda connection: settlement.release(connection, dead, "late"),
+    ):
+        with pytest.raises(Fenced):
+            database.write_now(late)
+
+    assert alive.fence > dead.fence
+    assert (await core.jobs.get(job.id)).status == "running"
 
 
 async def test_what_a_fenced_run_has_spent_is_still_counted(database: Database) -> None:
@@ -300,6 +355,11 @@ async def test_a_job_over_its_budget_fails_for_good(database: Database) -> None:
 
     assert job.error is not None
     assert (job.status, job.error["code"]) == ("failed", "budget_exceeded")
+
+
+async def _rescue(core: Core) -> None:
+    core.recovery._leads = True  # it has led for a while: no quiet time is left
+    await core.recovery.turn()
 
 
 async def _is(core: Core, job_id: str, status: str) -> bool:

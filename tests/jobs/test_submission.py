@@ -90,6 +90,17 @@ async def test_a_callers_limit_holds_exactly_over_many_at_once(database: Databas
     assert {(answer.code, answer.status) for answer in refused} == {("caller_over_limit", 429)}
 
 
+async def test_a_project_is_its_first_users_and_nobody_elses(database: Database) -> None:
+    core = Core(database, ToyKind({"one": nothing}))
+    await core.submit(project_id="p")
+    await core.submit(project_id="p")
+
+    with pytest.raises(Refused, match="project_not_found"):
+        await core.submit(project_id="p", user_id="bo")
+
+    assert rows(database, jobs) == 2
+
+
 async def test_an_ended_job_makes_room(database: Database) -> None:
     core = Core(database, ToyKind({"one": nothing}))
     core.jobs.admission = Admission(max_live=1, max_live_per_user=1, max_attempts=4)

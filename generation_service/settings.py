@@ -1,6 +1,7 @@
 """The settings: the only reader of the environment, each field with its default and its meaning."""
 
 import json
+import os
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -14,6 +15,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from generation_service.errors import ConfigurationError
 
 MIB = 1024 * 1024
+
+ResponseFormat = Literal["none", "json_object"]
 
 
 class Settings(BaseSettings):
@@ -103,8 +106,14 @@ class Settings(BaseSettings):
         120.0, gt=0, description="the longest silence of the provider within a call"
     )
     llm_max_output_tokens: int = Field(8192, ge=16, description="asked for in a call at most")
-    search_provider: Literal["none", "searxng"] = Field("none", description="the EXTERNAL step's search")
-    search_base_url: str | None = Field(None, description="base URL of the search server")
+    llm_response_format: ResponseFormat = Field(
+        "none", description="json_object: structured answers are asked for by response_format too, not by the prompt alone"
+    )
+    search_provider: Literal["none", "searxng", "model"] = Field(
+        "none", description="the EXTERNAL step's search; model: the language model searches by itself"
+    )
+    search_base_url: str | None = Field(None, description="base URL of the SearXNG server")
+    search_timeout_seconds: float = Field(10.0, gt=0, le=120, description="how long one search may take")
 
     # Reading documents
     parse_memory_bytes: int = Field(
@@ -115,6 +124,10 @@ class Settings(BaseSettings):
     parse_max_characters: int = Field(5_000_000, ge=1000, description="text taken from one document")
     parse_max_pages: int = Field(5_000, ge=1, description="pages read of one document")
     parse_concurrency: int = Field(2, ge=1, le=64, description="such children at once in one process")
+
+    # The command line's own requests
+    api_url: str | None = Field(None, description="base URL of the API to talk to; unset: built from HOST and PORT")
+    api_token: SecretStr | None = Field(None, description="the token of API_TOKENS to present to it")
 
     # Saying what happens
     log_format: Literal["json", "text"] = Field("json", description="how log lines are written")
@@ -135,6 +148,8 @@ class Settings(BaseSettings):
 
     @field_validator(
         "admin_token",
+        "api_token",
+        "api_url",
         "llm_api_key",
         "llm_base_url",
         "llm_model",
@@ -175,14 +190,22 @@ class Settings(BaseSettings):
     def _check_together(self) -> Self:
         if self.llm_provider == "openai" and not (self.llm_base_url and self.llm_model):
             raise ValueError("LLM_PROVIDER=openai needs LLM_BASE_URL and LLM_MODEL")
-        if self.search_provider != "none" and not self.search_base_url:
-            raise ValueError(f"SEARCH_PROVIDER={self.search_provider} needs SEARCH_BASE_URL")
+        if self.search_provider == "searxng" and not self.search_base_url:
+            raise ValueError("SEARCH_PROVIDER=searxng needs SEARCH_BASE_URL")
         return self
 
     @property
     def redis_address(self) -> str:
         """The URL of RQ's Redis, whichever way it was given."""
         return self.redis_url or f"redis://{quote(self.redis_host)}:{self.redis_port}/{self.redis_db}"
+
+    @property
+    def api_address(self) -> str:
+        """The base URL that commands which talk to the API use, without a slash at its end."""
+        if self.api_url:
+            return self.api_url.rstrip("/")
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - where to ask, not where to bind
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
     @property
     def listens_publicly(self) -> bool:
@@ -199,12 +222,17 @@ def load_settings(env_file: Path | str | None = ".env") -> Settings:
     Raises ConfigurationError with one line a wrong variable: its name, what it got, what it takes.
     """
     try:
-        return Settings(_env_file=env_file)  # type: ignore[call-arg]  # pydantic-settings adds it at run time
+        return Settings(_env_file=env_file)
     except ValidationError as error:
         raise ConfigurationError("\n".join(_line(dict(one)) for one in error.errors())) from error
 
 
-_SECRET = frozenset({"admin_token", "api_tokens", "llm_api_key", "database_url", "redis_url"})
+def terminal_locale() -> str | None:
+    """The locale that messages on this terminal are written in, as POSIX looks it up; None: not said."""
+    return os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG")
+
+
+_SECRET = frozenset({"admin_token", "api_token", "api_tokens", "llm_api_key", "database_url", "redis_url"})
 
 
 def _line(error: dict[str, object]) -> str:

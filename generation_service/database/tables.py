@@ -222,6 +222,7 @@ documents = Table(
     Column("object_key", Text, nullable=False),
     Column("status", String(16), nullable=False),
     Column("progress", Float, nullable=False),
+    Column("held_by", String(36)),  # the job that reads it: its own, or a generation that needs it now
     Column("code", String(64)),
     Column("error", Text),
     Column("pages", Integer),

@@ -1,1 +1,6 @@
-"""Object storage: local files or S3, by key."""
+"""Object storage: bytes under keys, streamed in and out."""
+
+from generation_service.objects.keys import artefact_key, source_key
+from generation_service.objects.store import ObjectMissing, ObjectStore, ObjectTooLarge, Stored
+
+__all__ = ["ObjectMissing", "ObjectStore", "ObjectTooLarge", "Stored", "artefact_key", "source_key"]

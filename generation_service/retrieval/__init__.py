@@ -1,1 +1,27 @@
-"""Finding passages: 2-gram tokens, candidates from the database, one BM25 over them."""
+"""Retrieval: an index of chunks in the service's own database, with one ranking for both databases."""
+
+from generation_service.retrieval.chunks import (
+    add_chunks,
+    add_prepared,
+    chunks_of,
+    count_chunks,
+    prepare_chunks,
+    project_chunks,
+    remove_chunks,
+)
+from generation_service.retrieval.finding import find_passages
+from generation_service.retrieval.model import NewChunk, Passage, SourceKind
+
+__all__ = [
+    "NewChunk",
+    "Passage",
+    "SourceKind",
+    "add_chunks",
+    "add_prepared",
+    "chunks_of",
+    "count_chunks",
+    "find_passages",
+    "prepare_chunks",
+    "project_chunks",
+    "remove_chunks",
+]

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Literal, get_args
 
-from generation_service.texts import documents, jobs, problems, terminal
+from generation_service.texts import dev_stack, documents, jobs, pipeline, problems, terminal
 
 Language = Literal["en", "ko"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 
 Catalogue = Mapping[str, Mapping[str, str]]
-_CATALOGUE: Catalogue = {**problems.TEXTS, **documents.TEXTS, **jobs.TEXTS, **terminal.TEXTS}
+_CATALOGUE: Catalogue = {**dev_stack.TEXTS, **problems.TEXTS, **documents.TEXTS, **jobs.TEXTS, **pipeline.TEXTS, **terminal.TEXTS}
 
 
 def text(key: str, language: Language, **params: object) -> str:

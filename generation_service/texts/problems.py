@@ -93,7 +93,7 @@ TEXTS: dict[str, dict[str, str]] = {
         ),
     ),
     **_problem(
-        "cursor_invalid",
+        "invalid_cursor",
         title=("The cursor is not valid", "cursor가 올바르지 않습니다"),
         detail=(
             "Pass the next_cursor of an earlier answer unchanged, or leave cursor out to begin at the first page.",
@@ -158,11 +158,24 @@ TEXTS: dict[str, dict[str, str]] = {
         detail=("from_step takes one of: {steps}.", "from_step에는 다음 중 하나를 넣어 주세요: {steps}."),
     ),
     **_problem(
+        "unknown_recipe",
+        title=("There is no such recipe", "없는 레시피입니다"),
+        detail=("recipe takes one of: {recipes}.", "recipe에는 다음 중 하나를 넣어 주세요: {recipes}."),
+    ),
+    **_problem(
         "result_not_ready",
         title=("The result is not there yet", "결과가 아직 없습니다"),
         detail=(
             "The job has not completed. Follow its events or ask again later; retry it where it failed.",
             "작업이 완료되지 않았습니다. 이벤트를 지켜보거나 나중에 다시 요청해 주세요. 실패했으면 재시도하세요.",
+        ),
+    ),
+    **_problem(
+        "project_not_found",
+        title=("There is no such project", "프로젝트를 찾을 수 없습니다"),
+        detail=(
+            "This project id is in use by somebody else. Choose another one.",
+            "이미 다른 사용자가 쓰고 있는 프로젝트 ID입니다. 다른 ID를 사용해 주세요.",
         ),
     ),
     **_problem(

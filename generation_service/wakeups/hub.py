@@ -15,10 +15,11 @@ class Subscription:
 
     async def wait(self, timeout_seconds: float | None = None) -> bool:
         """Wait for news; False where none came in time. What came since the last wait is told once."""
-        try:
-            await asyncio.wait_for(self.news.wait(), timeout_seconds)
-        except TimeoutError:
-            return False
+        if not self.news.is_set():  # a time-out of nothing would not look
+            try:
+                await asyncio.wait_for(self.news.wait(), timeout_seconds)
+            except TimeoutError:
+                return False
         self.news.clear()
         return True
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import psycopg
 from sqlalchemy.engine import URL
 
-from generation_service.wakeups.threads import ChannelThread, Hear, Sender, decode, encode, new_origin
+from generation_service.wakeups.threads import TURN_SECONDS, ChannelThread, Hear, Sender, decode, encode, new_origin
 
 CHANNEL = "generation_wakeups"
 _IDS_A_MESSAGE = 180  # a payload holds less than 8000 bytes
@@ -70,7 +70,7 @@ class _PostgresListener(ChannelThread):
         if self._connection is None:
             self._connection = _connect(self._conninfo)
             self._connection.execute(f"LISTEN {CHANNEL}")
-        for notice in self._connection.notifies(timeout=0.5):
+        for notice in self._connection.notifies(timeout=TURN_SECONDS):
             self._hear(decode(notice.payload, self._origin))
             if self.stopping.is_set():
                 return

@@ -6,7 +6,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from generation_service.wakeups.threads import ChannelThread, Hear, Sender, decode, encode, new_origin
+from generation_service.wakeups.threads import TURN_SECONDS, ChannelThread, Hear, Sender, decode, encode, new_origin
 
 CHANNEL = "generation:wakeups"
 
@@ -70,7 +70,7 @@ class _RedisListener(ChannelThread):
             self._client = self._connect()
             self._channel = self._client.pubsub(ignore_subscribe_messages=True)
             self._channel.subscribe(CHANNEL)
-        message: dict[str, Any] | None = self._channel.get_message(timeout=0.5)
+        message: dict[str, Any] | None = self._channel.get_message(timeout=TURN_SECONDS)
         if message and isinstance(message.get("data"), (bytes, str)):
             text = message["data"]
             self._hear(decode(text.decode("ascii", "replace") if isinstance(text, bytes) else text, self._origin))

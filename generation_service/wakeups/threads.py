@@ -12,6 +12,9 @@ _MOST_PENDING = 20_000  # beyond it news is dropped: readers poll besides
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 5.0
 _JOIN_SECONDS = 3.0
 
+TURN_SECONDS = 0.25
+"""A turn lasts about this long where nothing comes, so that a stop is noticed."""
+
 
 class ChannelThread(ABC):
     """A named thread that repeats `turn` until it is stopped, with pauses after failures of `expected` kinds."""
@@ -35,7 +38,7 @@ class ChannelThread(ABC):
 
     @abstractmethod
     def turn(self) -> None:
-        """Do one piece of work; return at least every half second, so that a stop is noticed."""
+        """Do one piece of work, or none within TURN_SECONDS."""
 
     @abstractmethod
     def disconnect(self) -> None:
@@ -89,7 +92,7 @@ class Sender(ChannelThread):
     def turn(self) -> None:
         """Wait for ids, then send them."""
         with self._some:
-            self._some.wait_for(lambda: self._pending or self.stopping.is_set(), timeout=0.5)
+            self._some.wait_for(lambda: self._pending or self.stopping.is_set(), timeout=TURN_SECONDS)
             batch, self._pending = sorted(self._pending), set()
         if batch:
             self.send(batch)

@@ -3,12 +3,13 @@
 import asyncio
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, insert, select, update
 
 from generation_service.database import Database, db_now
-from generation_service.database.tables import dead_letters, jobs, usage
+from generation_service.database.tables import dead_letters, jobs, service_state, usage
 from generation_service.errors import Fenced, PermanentError, Refused, TransientError
 from generation_service.jobs import settlement
+from generation_service.jobs.claims import PAUSED
 from generation_service.jobs.model import JobError, Usage
 from generation_service.jobs.ports import StepOutcome, StepRun
 from generation_service.jobs.settlement import Failure
@@ -48,6 +49,26 @@ async def test_a_delivery_through_the_other_backend_is_refused(database: Databas
     await core.executor.execute(job.id, "rq")
 
     assert (await core.jobs.get(job.id)).status == "pending"
+
+
+async def test_a_job_that_is_not_due_yet_is_not_claimed_by_an_early_delivery(database: Database) -> None:
+    core = Core(database, ToyKind({"one": nothing}))
+    job = await core.submit()
+    database.write_now(lambda connection: connection.execute(update(jobs).values(due_at=db_now(60))))
+
+    assert (await core.run(job)).status == "pending"
+
+
+async def test_nothing_is_claimed_while_the_service_is_paused(database: Database) -> None:
+    core = Core(database, ToyKind({"one": nothing}))
+    job = await core.submit()
+    paused = {"name": PAUSED, "value": True, "updated_at": db_now()}
+    database.write_now(lambda connection: connection.execute(insert(service_state).values(**paused)))
+
+    assert (await core.run(job)).status == "pending"
+    database.write_now(lambda connection: connection.execute(delete(service_state)))
+
+    assert (await core.run(job)).status == "completed"
 
 
 async def test_a_transient_failure_is_tried_again_without_repeating_committed_steps(database: Database) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 from generation_service.database import Database, db_now
 from generation_service.database.tables import dead_letters, jobs
 from generation_service.errors import DatabaseUnavailable
-from generation_service.jobs import leadership
+from generation_service.jobs import leadership, settlement
 from generation_service.jobs.model import Backend, Job, JobId
 from generation_service.jobs.ports import StepOutcome, StepRun
 from tests.support.toy import Core, ToyKind, nothing
@@ -104,6 +104,17 @@ async def test_a_holder_that_is_back_in_time_keeps_its_job(database: Database) -
     await recover(core)
 
     assert (await core.jobs.get(job.id)).status == "running"
+
+
+async def test_a_lease_renewed_after_it_was_seen_to_have_run_out_is_respected(database: Database) -> None:
+    core = Core(database, ToyKind({"one": nothing}))
+    job = await core.submit()
+    [claim] = await core.executor.claim_waiting("background_tasks", 1)
+
+    rescued = database.write_now(lambda connection: settlement.rescue(connection, claim.job, core.kinds, core.policy))
+
+    assert rescued is None
+    assert (await core.jobs.get(job.id)).fence == claim.fence
 
 
 async def test_two_rescuers_at_once_rescue_once(database: Database) -> None:

@@ -1,5 +1,7 @@
 """Settings for tests: what the test says and the defaults, never this machine's environment or `.env`."""
 
+from typing import Any, Protocol
+
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from generation_service.settings import Settings
@@ -13,3 +15,9 @@ class GivenSettings(Settings):
         cls, _settings: type[BaseSettings], *, init_settings: PydanticBaseSettingsSource, **_others: object
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return (init_settings,)
+
+
+class SettingsFor(Protocol):
+    """Makes Settings of what is given and of defaults that suit a test."""
+
+    def __call__(self, **given: Any) -> Settings: ...

@@ -1,0 +1,76 @@
+"""The application: routes, problems and streams around one runtime."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+
+from generation_service.api import generation, health, metrics, problems, projects, results, system
+from generation_service.api.auth import Identity
+from generation_service.api.drain import Drain
+from generation_service.api.feed import Feed
+from generation_service.api.health import VERSION, Dependencies
+from generation_service.api.middleware import RequestMiddleware
+from generation_service.api.ports import Runtime
+from generation_service.api.stream import Slots, Streams
+from generation_service.errors import ConfigurationError
+
+_DESCRIPTION = """\
+Long, document-grounded generation as jobs that survive anything.
+
+Errors are `application/problem+json` (RFC 9457) with a stable `code`, in English or Korean by `Accept-Language`.
+"""
+
+# system before generation: /api/generation/system-info is no job.
+_ROUTERS = (system, generation, results, projects, health, metrics)
+
+
+def create_app(runtime: Runtime) -> FastAPI:
+    """Build the application around `runtime`; its lifespan starts and stops what the runtime runs.
+
+    The lifespan's state has `begin_drain`, a function for the server to call when it is asked to end.
+    Raises ConfigurationError where it would be open to the world without tokens.
+    """
+    settings = runtime.settings
+    if settings.listens_publicly and not settings.api_tokens:
+        raise ConfigurationError(f"HOST={settings.host} is a public address: set API_TOKENS, or HOST=127.0.0.1")
+    app = FastAPI(
+        title="Generation service",
+        version=VERSION,
+        description=_DESCRIPTION,
+        lifespan=_lifespan(runtime),
+        redirect_slashes=False,
+    )
+    app.state.runtime = runtime
+    app.state.settings = settings
+    app.state.identity = Identity(settings.api_tokens)
+    app.state.drain = Drain()
+    app.state.dependencies = Dependencies(runtime)
+    app.state.streams = Streams(
+        feed=Feed(log=runtime.jobs, database=runtime.database, news=runtime.wakeups),
+        drain=app.state.drain,
+        slots=Slots(settings.max_streams),
+        settings=settings,
+    )
+    problems.install(app)
+    for module in _ROUTERS:
+        app.include_router(module.router)
+    app.add_middleware(RequestMiddleware)
+    app.openapi = problems.with_problem_shape(app)  # type: ignore[method-assign]  # FastAPI's own way to extend it
+    return app
+
+
+def _lifespan(runtime: Runtime) -> Callable[[FastAPI], AbstractAsyncContextManager[dict[str, Any]]]:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+        feed: Feed = app.state.streams.feed
+        async with runtime.running():
+            feed.start()
+            try:
+                yield {"begin_drain": app.state.drain.begin}
+            finally:
+                app.state.drain.begin()
+                await feed.stop()
+
+    return lifespan

@@ -1,0 +1,83 @@
+"""What the API documentation shows of bodies that are read by hand, and of the event stream."""
+
+from typing import Any
+
+from generation_service.api.requests import RetryRequest
+from generation_service.pipeline.recipes import RECIPES
+
+_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "1 to 255 printable ASCII characters, quoted or bare; kept for 24 hours at least",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+}
+_PREFER = {
+    "name": "Prefer",
+    "in": "header",
+    "required": False,
+    "description": "`wait=N`: hold the answer until the job has ended, for N seconds (60 at most)",
+    "schema": {"type": "string"},
+    "example": "wait=10",
+}
+_LAST_EVENT_ID = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "required": False,
+    "description": "resume after this event; goes before `after`",
+    "schema": {"type": "string", "pattern": r"^\d+$"},
+}
+
+_SCRIPT = {
+    "project_id": "harbour-lights",
+    "recipe": "script",
+    "episode_data": {"title": "The letter", "synopsis": "A letter arrives that was sent thirty years ago."},
+}
+_REPORT = {"project_id": "acme", "recipe": "risk_report", "corp_id": "ACME-001"}
+
+
+def _body(schema: dict[str, Any], *, required: bool, examples: dict[str, Any]) -> dict[str, Any]:
+    return {"required": required, "content": {"application/json": {"schema": schema, "examples": examples}}}
+
+
+def _inlined(model: Any) -> dict[str, Any]:
+    """The model's schema on its own, so that its references lead into itself."""
+    schema: dict[str, Any] = model.model_json_schema()
+    definitions = schema.pop("$defs", {})
+
+    def resolve(part: Any) -> Any:
+        if isinstance(part, dict):
+            name = str(part.get("$ref", "")).removeprefix("#/$defs/")
+            return resolve(definitions[name]) if name else {key: resolve(value) for key, value in part.items()}
+        return [resolve(one) for one in part] if isinstance(part, list) else part
+
+    resolved: dict[str, Any] = resolve(schema)
+    return resolved
+
+
+SUBMIT: dict[str, Any] = {
+    "parameters": [_KEY, _PREFER],
+    "requestBody": _body(
+        {"oneOf": [_inlined(recipe.request) for recipe in RECIPES.values()]},
+        required=True,
+        examples={"script": {"value": _SCRIPT}, "risk_report": {"value": _REPORT}},
+    ),
+}
+RETRY: dict[str, Any] = {
+    "requestBody": _body(
+        _inlined(RetryRequest), required=False, examples={"from_step": {"value": {"from_step": "signal"}}}
+    )
+}
+STREAM: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "the events, as they are committed",
+        "content": {
+            "text/event-stream": {
+                "schema": {"type": "string"},
+                "example": 'retry: 1500\n\nid: 1\nevent: status\ndata: {"status":"pending","sequence":1}\n\n',
+            }
+        },
+    },
+    204: {"description": "the job has ended and there is nothing behind this event"},
+}
+FOLLOW: dict[str, Any] = {"parameters": [_LAST_EVENT_ID]}

@@ -1,0 +1,130 @@
+"""Routes for machines that watch: is it alive, is it ready, how is it, what has it counted."""
+
+import asyncio
+import time
+from importlib.metadata import version
+from typing import Any, Literal
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from generation_service.api.drain import Drain
+from generation_service.api.models import HealthModel
+from generation_service.api.ports import Runtime, runtime_of
+from generation_service.api.resources import rfc3339
+from generation_service.errors import DatabaseUnavailable
+from generation_service.jobs.routing import Mode, current_mode
+
+VERSION = version("generation-service")
+
+_LOOK_SECONDS = 2.0  # an answer about a dependency counts this long: health is asked often, and by many
+_PATIENCE_SECONDS = 3.0
+
+router = APIRouter(tags=["Health"])
+
+Reach = Literal["ok", "unreachable", "unused"]
+
+
+class Dependencies:
+    """What the service leans on, looked at when somebody asks, at most every two seconds, and never waited for long."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+        self._looking: asyncio.Task[None] | None = None
+        self._looked_at = float("-inf")
+        self.database: Reach = "unreachable"
+        self.redis: Reach = "unused"
+        self.mode: Mode | None = None
+
+    async def look(self) -> None:
+        """Bring the three up to date where they are old; callers at the same time share one look."""
+        if time.monotonic() - self._looked_at < _LOOK_SECONDS:
+            return
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look(), name="health-look")
+        done, _ = await asyncio.wait({self._looking}, timeout=_PATIENCE_SECONDS)
+        if not done:
+            self.database = "unreachable"
+
+    async def _look(self) -> None:
+        redis = asyncio.create_task(self._reach_redis())
+        try:
+            self.mode = await self.runtime.database.read(current_mode)
+            self.database = "ok"
+        except DatabaseUnavailable:
+            self.database = "unreachable"
+        self.redis = await redis
+        self._looked_at = time.monotonic()
+
+    async def _reach_redis(self) -> Reach:
+        if self.runtime.rq is None:
+            return "unused"
+        return "ok" if await asyncio.to_thread(self.runtime.rq.ping) else "unreachable"
+
+
+@router.get("/livez", summary="Is this process alive?")
+async def livez() -> Response:
+    """200 as long as this process answers at all; it depends on nothing."""
+    return _answer({"status": "ok"})
+
+
+@router.get("/readyz", summary="Should this process get requests?")
+async def readyz(request: Request) -> Response:
+    """503 from the moment a drain begins, and where the database is not there. Redis being away is no reason."""
+    found = await _found(request)
+    status = _status(request, found)
+    return _answer(_health(status, found), 503 if status in {"draining", "unavailable"} else 200)
+
+
+@router.get("/health", summary="How is the service?", responses={200: {"model": HealthModel}})
+async def health(request: Request) -> Response:
+    """The state of the service and where its jobs go; 503 only where the database is not there."""
+    found = await _found(request)
+    status = _status(request, found)
+    return _answer(_health(status, found), 503 if status == "unavailable" else 200)
+
+
+def worker_system(runtime: Runtime, mode: Mode | None) -> dict[str, Any]:
+    """Which backend jobs get. `enabled` says whether that is RQ."""
+    if mode is None:  # nobody has said anything yet: what this process would say
+        settings = runtime.settings
+        enabled = settings.use_durable_worker and settings.worker_system_enabled
+        return {"enabled": enabled, "type": "rq" if enabled else "background_tasks"}
+    return {
+        "enabled": mode.target == "rq",
+        "type": mode.target,
+        "source": mode.source,
+        "since": rfc3339(mode.since),
+        "reason": mode.reason,
+    }
+
+
+async def _found(request: Request) -> Dependencies:
+    found: Dependencies = request.app.state.dependencies
+    await found.look()
+    return found
+
+
+def _status(request: Request, found: Dependencies) -> str:
+    drain: Drain = request.app.state.drain
+    if drain.begun:
+        return "draining"
+    if found.database != "ok":
+        return "unavailable"
+    wants_redis = worker_system(runtime_of(request), found.mode)["type"] == "rq"
+    return "degraded" if wants_redis and found.redis != "ok" else "ok"
+
+
+def _health(status: str, found: Dependencies) -> dict[str, Any]:
+    return {
+        "status": status,
+        "worker_system": worker_system(found.runtime, found.mode),
+        "database": found.database,
+        "redis": found.redis,
+        "version": VERSION,
+    }
+
+
+def _answer(content: Any, status: int = 200) -> Response:
+    return JSONResponse(content, status, {"Cache-Control": "no-store"})

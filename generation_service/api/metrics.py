@@ -1,0 +1,93 @@
+"""The route that Prometheus scrapes."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from fastapi import APIRouter
+from sqlalchemy import Connection, func, select
+from starlette.requests import Request
+from starlette.responses import Response
+
+from generation_service.api.health import VERSION
+from generation_service.api.ports import Runtime, runtime_of
+from generation_service.api.stream import Streams
+from generation_service.database import db_now, totals
+from generation_service.database.tables import jobs
+from generation_service.errors import DatabaseUnavailable
+from generation_service.jobs import counters
+from generation_service.jobs.model import BACKENDS, LIVE, PRIORITIES
+from generation_service.telemetry.metrics import CONTENT_TYPE, Snapshot, exposition
+from generation_service.telemetry.totals import Labels
+
+router = APIRouter(tags=["Health"])
+
+Gauges = dict[str, Mapping[Labels, float]]
+"""Values by name, then by labels."""
+
+
+@router.get("/metrics", summary="Metrics for Prometheus", response_class=Response)
+async def metrics(request: Request) -> Response:
+    """Totals of the whole service (any process may be scraped for them) and gauges of this process."""
+    runtime = runtime_of(request)
+    streams: Streams = request.app.state.streams
+    gauges: Gauges = {
+        "background_tasks_active": {(): runtime.telemetry.background_tasks_active},
+        "background_tasks_capacity": {(): runtime.settings.background_max_concurrency},
+        "generation_streams_open": {(): streams.slots.taken},
+        "generation_service_build_info": {(("version", VERSION),): 1},
+    }
+    text = exposition(await _snapshot(runtime, gauges))
+    return Response(text, headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"})
+
+
+async def _snapshot(runtime: Runtime, own: Gauges) -> Snapshot:
+    try:
+        await totals.flush(runtime.database, runtime.telemetry.totals)
+        stored = await runtime.database.read(_stored)
+    except DatabaseUnavailable:  # a gauge says so; what this process knows by itself is still told
+        return Snapshot(gauges={**own, "generation_service_up": {(): 0}})
+    return Snapshot(
+        totals=stored.totals, counts=stored.counts, gauges={**own, **stored.gauges, "generation_service_up": {(): 1}}
+    )
+
+
+def _stored(connection: Connection) -> Snapshot:
+    counts: Gauges = {
+        "generation_jobs_accepted_total": {(): float(counters.total(connection, "accepted"))},
+        "generation_jobs_ended_total": {(): float(counters.total(connection, "ended"))},
+    }
+    return Snapshot(totals=totals.read(connection), counts=counts, gauges=_queues(connection))
+
+
+def _queues(connection: Connection) -> Gauges:
+    """How much waits and runs: two counts over partial indexes, however many jobs there ever were."""
+    ready_at = func.min(func.coalesce(jobs.c.due_at, jobs.c.created_at))
+    waiting = connection.execute(
+        select(jobs.c.backend, jobs.c.priority, func.count(), ready_at)
+        .where(jobs.c.status == "pending")
+        .group_by(jobs.c.backend, jobs.c.priority)
+    ).all()
+    running = connection.execute(
+        select(jobs.c.backend, func.count()).where(jobs.c.status == "running").group_by(jobs.c.backend)
+    ).all()
+    now: datetime = connection.execute(select(db_now())).scalar_one()
+    depth = {_labels(backend=backend, priority=priority): 0.0 for backend in BACKENDS for priority in PRIORITIES}
+    oldest = {_labels(backend=backend): 0.0 for backend in BACKENDS}
+    live = {_labels(backend=backend, status=status): 0.0 for backend in BACKENDS for status in sorted(LIVE)}
+    for backend, number, count, since in waiting:
+        depth[_labels(backend=backend, priority=PRIORITIES[number])] = count
+        live[_labels(backend=backend, status="pending")] += count
+        mark = _labels(backend=backend)
+        oldest[mark] = max(oldest[mark], (now - since).total_seconds())
+    for backend, count in running:
+        live[_labels(backend=backend, status="running")] = count
+    return {
+        "generation_queue_depth": depth,
+        "generation_queue_oldest_seconds": oldest,
+        "generation_jobs_live": live,
+    }
+
+
+def _labels(**given: Any) -> Labels:
+    return tuple((name, str(value)) for name, value in given.items())

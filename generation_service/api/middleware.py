@@ -1,0 +1,105 @@
+"""Around every request: its id, a bound on its body, one log line, and an answer even where our own code fails."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from generation_service.api.problems import internal_error
+from generation_service.jobs.ids import uuid7
+from generation_service.telemetry import log_context
+
+_log = logging.getLogger(__name__)
+
+_FIRST_ERROR = 400
+_DISCARD_BYTES = 16 * 1024 * 1024
+_DISCARD_SECONDS = 3.0
+
+_UNSPOKEN = frozenset({"/health", "/livez", "/readyz", "/metrics"})
+"""Asked every few seconds by machines: a line for each would bury the others."""
+
+
+class RequestMiddleware:
+    """Gives each request an id (`X-Request-Id`, and in every log line), and turns a failure of ours into a problem."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or hand on what is not one."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        body = _Body(scope, receive)
+        answer = _Answer(send, uuid7(), body)
+        began = time.monotonic()
+        with log_context(request_id=answer.request_id):
+            try:
+                await self._app(scope, body.receive, answer.send)
+            except Exception:
+                _log.exception("A request failed", extra={"action": "request_failed", "route": _route(scope)})
+                if answer.status:
+                    raise  # the head is out; all that is left is to cut the connection
+                response = internal_error(Headers(scope=scope).get("accept-language"))
+                await response(scope, body.receive, answer.send)
+            finally:
+                _report(scope, answer.status, time.monotonic() - began)
+
+
+class _Body:
+    """Passes a request's body on, and knows whether it has come to its end."""
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self._receive = receive
+        # A caller that waits to be invited to send its body is not to be invited by reading it.
+        self._ended = "expect" in Headers(scope=scope)
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._ended = message["type"] != "http.request" or not message.get("more_body", False)
+        return message
+
+    async def discard(self) -> None:
+        """Read what is left, within bounds: a connection that is closed under a writer may lose its answer."""
+        size = 0
+        with contextlib.suppress(TimeoutError):  # patience was short on purpose
+            async with asyncio.timeout(_DISCARD_SECONDS):
+                while not self._ended and size < _DISCARD_BYTES:
+                    size += len((await self.receive()).get("body", b""))
+
+
+class _Answer:
+    """Passes an answer on, adding its request id; remembers its status."""
+
+    def __init__(self, send: Send, request_id: str, body: _Body) -> None:
+        self._send = send
+        self._body = body
+        self.request_id = request_id
+        self.status = 0
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers["X-Request-Id"] = self.request_id
+            headers.setdefault("X-Content-Type-Options", "nosniff")
+            if self.status >= _FIRST_ERROR:
+                await self._body.discard()
+        await self._send(message)
+
+
+def _report(scope: Scope, status: int, seconds: float) -> None:
+    if scope["path"] in _UNSPOKEN:
+        return
+    route = _route(scope)
+    extra: dict[str, Any] = {"action": "request", "method": scope["method"], "route": route, "status": status}
+    _log.info("%s %s %d", scope["method"], route, status, extra={**extra, "seconds": round(seconds, 3)})
+
+
+def _route(scope: Scope) -> str:
+    """The route's template: a path may hold what its caller would not want in a log."""
+    return str(getattr(scope.get("route"), "path", "(no route)"))

@@ -1,0 +1,60 @@
+"""What the API asks of the process it runs in; the composition root builds it."""
+
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Protocol
+
+from starlette.requests import Request
+
+from generation_service.database import Database
+from generation_service.jobs.ports import Delivery
+from generation_service.jobs.service import Jobs
+from generation_service.settings import Settings
+from generation_service.telemetry import JobTelemetry
+from generation_service.wakeups import Fanout
+
+if TYPE_CHECKING:
+    from generation_service.documents import Documents
+
+
+class RedisBackend(Protocol):
+    """What health asks of the RQ part."""
+
+    def ping(self) -> bool:
+        """Whether Redis answers within its time-out; blocking, never raises."""
+
+
+class Runtime(Protocol):
+    """The parts of one API process (`generation_service.bootstrap.Runtime` has them)."""
+
+    @property
+    def settings(self) -> Settings: ...
+
+    @property
+    def database(self) -> Database: ...
+
+    @property
+    def jobs(self) -> Jobs: ...
+
+    @property
+    def documents(self) -> "Documents": ...
+
+    @property
+    def wakeups(self) -> Fanout: ...
+
+    @property
+    def adapter(self) -> Delivery: ...
+
+    @property
+    def telemetry(self) -> JobTelemetry: ...
+
+    @property
+    def rq(self) -> RedisBackend | None: ...
+
+    def running(self) -> AbstractAsyncContextManager[object]:
+        """Start what this process runs besides answering; stop it at the end."""
+
+
+def runtime_of(request: Request) -> Runtime:
+    """The runtime of the application that answers this request."""
+    runtime: Runtime = request.app.state.runtime
+    return runtime

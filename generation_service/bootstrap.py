@@ -1,0 +1,233 @@
+"""The composition root: builds every part from the settings, and starts and stops those that a process needs."""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+from uuid import uuid4
+
+from sqlalchemy import Connection
+
+from generation_service.database import Database, totals
+from generation_service.documents import DocumentKind, Documents, Ingester, Parser, Reading
+from generation_service.jobs import schedules
+from generation_service.jobs.execution import Executor, Limits
+from generation_service.jobs.heartbeat import Heartbeat
+from generation_service.jobs.loops import Loop
+from generation_service.jobs.model import Backend
+from generation_service.jobs.ports import DeliveryBackend, JobKind
+from generation_service.jobs.pruning import PRUNE, PruneKind
+from generation_service.jobs.recovery import Pace, Recovery
+from generation_service.jobs.retries import RetryPolicy
+from generation_service.jobs.routing import current_mode
+from generation_service.jobs.schedules import Schedule
+from generation_service.jobs.service import Jobs
+from generation_service.jobs.submission import Admission
+from generation_service.llm import LanguageModel, open_model
+from generation_service.objects import ObjectStore
+from generation_service.pipeline.kind import GenerationKind, Tools
+from generation_service.search import open_search
+from generation_service.settings import Settings
+from generation_service.switching.mode import environment_says
+from generation_service.telemetry import JobTelemetry
+from generation_service.wakeups import Fanout, open_wakeups
+from workers.adapter import WorkerAdapter
+from workers.background_adapter import BackgroundRunner
+from workers.redis_connection import connect
+from workers.rq_adapter import RqBackend
+
+Role = Literal["api", "worker", "scheduler", "tool"]
+"""What a process is: who has a role other than `tool` may run jobs, or tick schedules."""
+
+_TICK_SECONDS = 5.0
+_TOTALS_SECONDS = 5.0
+_OVERDUE_SECONDS = 60.0  # while RQ's ticker is the one to fire, ours waits this long for it
+
+
+@dataclass(kw_only=True)
+class Runtime:
+    """Everything one process has; `running` starts and stops what its role needs."""
+
+    role: Role
+    process: str
+    settings: Settings
+    database: Database
+    objects: ObjectStore
+    telemetry: JobTelemetry
+    wakeups: Fanout
+    kinds: Mapping[str, JobKind]
+    jobs: Jobs
+    documents: Documents
+    heartbeat: Heartbeat
+    executor: Executor
+    background: BackgroundRunner
+    rq: RqBackend | None
+    adapter: WorkerAdapter
+    recovery: Recovery
+    model: LanguageModel
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["Runtime"]:
+        """Start the loops of this role on the running event loop; stop them and close everything at the end.
+
+        What still runs in-process at the end goes on for the grace period, then is given back at its last step.
+        """
+        await self.database.write(self._declare)
+        self.wakeups.start()
+        self.heartbeat.start()
+        counting = Loop(name="totals", turn=self._store_totals, pause_seconds=_TOTALS_SECONDS)
+        ticker = Loop(name="ticker", turn=self.fire_schedules, pause_seconds=_TICK_SECONDS)
+        loops = [self.recovery, ticker, counting] if self.role in {"api", "worker"} else []
+        for loop in loops:
+            loop.start()
+        if self.role == "api":
+            self.background.start()
+        try:
+            yield self
+        finally:
+            await self.background.stop(self.settings.shutdown_grace_seconds)
+            for loop in loops:
+                await loop.stop()
+            await self.heartbeat.stop()
+            await self.model.aclose()
+            await asyncio.to_thread(self.close)
+
+    def close(self) -> None:
+        """Close what holds connections."""
+        self.wakeups.stop()
+        if self.rq is not None:
+            self.rq.close()
+        self.database.close()
+
+    async def fire_schedules(self, *, at_once: bool = False) -> None:
+        """Fire what is due; while jobs go to RQ, only what RQ's ticker has left lying, unless `at_once`."""
+        mode = await self.database.read(current_mode)
+        late = mode is not None and mode.target == "rq" and not at_once
+        fire = partial(
+            schedules.fire_due,
+            fired_by=self.process,
+            admission=self.jobs.admission,
+            overdue_seconds=_OVERDUE_SECONDS if late else 0.0,
+        )
+        self.adapter.deliver(await self.database.write(fire))
+
+    async def _store_totals(self) -> None:
+        await totals.flush(self.database, self.telemetry.totals)
+
+    def _declare(self, connection: Connection) -> None:
+        environment_says(connection, self.adapter.flag, host=socket.gethostname(), role=self.role)
+        upkeep = Schedule(
+            id=PRUNE, cron=self.settings.prune_cron, timezone=self.settings.timezone, kind=PRUNE, request={}
+        )
+        schedules.declare(connection, [upkeep])
+
+
+def open_database(settings: Settings) -> Database:
+    """The database of these settings; a frozen process holds a row for a third of a lease at most."""
+    return Database(
+        settings.database_url, pool_size=settings.database_pool_size, idle_seconds=settings.job_lease_seconds / 3
+    )
+
+
+def build(settings: Settings, role: Role) -> Runtime:
+    """Build the parts; nothing is started and, but for the database file's lock, nothing is opened."""
+    database = open_database(settings)
+    process = f"{role}@{socket.gethostname()}:{os.getpid()}/{uuid4().hex[:6]}"
+    objects = ObjectStore.open(settings.storage_url, endpoint_url=settings.s3_endpoint_url)
+    connect_redis = partial(connect, settings.redis_address, timeout_seconds=settings.redis_timeout_seconds)
+    uses_redis = settings.worker_system_enabled
+    wakeups = open_wakeups(database.url, connect_redis if uses_redis else None, listens=role == "api")
+    telemetry = JobTelemetry()
+    model = open_model(settings)
+    kinds = _kinds(settings, database, objects, model)
+    policy = RetryPolicy(base_seconds=settings.retry_base_seconds, max_seconds=settings.retry_max_seconds)
+    heartbeat = Heartbeat(database=database, lease_seconds=settings.job_lease_seconds)
+    executor = Executor(
+        process=process,
+        database=database,
+        kinds=kinds,
+        heartbeat=heartbeat,
+        limits=_limits(settings),
+        policy=policy,
+        wakeups=wakeups,
+        listener=telemetry,
+    )
+    background = BackgroundRunner(executor=executor, heartbeat=heartbeat, capacity=settings.background_max_concurrency)
+    rq = RqBackend(settings.redis_address, timeout_seconds=settings.redis_timeout_seconds) if uses_redis else None
+    backends: dict[Backend, DeliveryBackend] = {"background_tasks": background} | ({"rq": rq} if rq else {})
+    jobs = Jobs(database=database, kinds=kinds, admission=_admission(settings), wakeups=wakeups)
+    return Runtime(
+        role=role,
+        process=process,
+        settings=settings,
+        database=database,
+        objects=objects,
+        telemetry=telemetry,
+        wakeups=wakeups,
+        kinds=kinds,
+        jobs=jobs,
+        documents=Documents(database=database, objects=objects, jobs=jobs, settings=settings),
+        heartbeat=heartbeat,
+        executor=executor,
+        background=background,
+        rq=rq,
+        adapter=WorkerAdapter(settings, backends),
+        recovery=Recovery(
+            process=process,
+            database=database,
+            kinds=kinds,
+            policy=policy,
+            backends=backends,
+            wakeups=wakeups,
+            pace=_pace(settings),
+        ),
+        model=model,
+    )
+
+
+def _kinds(
+    settings: Settings, database: Database, objects: ObjectStore, model: LanguageModel
+) -> dict[str, JobKind]:
+    reading = Reading(objects, Parser.of(settings))
+    tools = Tools(
+        database=database,
+        model=model,
+        search=open_search(settings),
+        ingester=Ingester(database, objects, settings, reading=reading),
+        max_output_tokens=settings.llm_max_output_tokens,
+    )
+    pruning = PruneKind(
+        database=database,
+        retention_days=settings.job_retention_days,
+        key_retention_hours=settings.idempotency_retention_hours,
+    )
+    kinds: list[JobKind] = [GenerationKind(tools), DocumentKind(database, objects, settings, reading=reading), pruning]
+    return {kind.kind: kind for kind in kinds}
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        lease_seconds=settings.job_lease_seconds,
+        run_seconds=settings.job_timeout_seconds,
+        step_seconds=settings.step_timeout_seconds,
+    )
+
+
+def _pace(settings: Settings) -> Pace:
+    return Pace(
+        interval_seconds=settings.recovery_interval_seconds,
+        redelivery_seconds=settings.redelivery_seconds,
+        lease_seconds=settings.job_lease_seconds,
+    )
+
+
+def _admission(settings: Settings) -> Admission:
+    return Admission(
+        max_live=settings.max_live_jobs,
+        max_live_per_user=settings.max_live_jobs_per_user,
+        max_attempts=settings.max_attempts,
+    )

@@ -1,0 +1,144 @@
+"""The API as the command line sees it: one method a route, problems as exceptions."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+from urllib.parse import quote, urlsplit
+
+import httpx2
+
+from generation_service.cli.terminal import language, say
+from generation_service.errors import ConfigurationError, ServiceError, TransientError
+from generation_service.settings import Settings
+
+# The service sends a comment each 15 seconds; twice nothing means that nobody is there any more.
+_SILENCE_SECONDS = 45.0
+_CONNECT_SECONDS = 5.0
+_ANSWER_SECONDS = 60.0
+_TRIES = 4
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class ApiProblem(ServiceError):
+    """The API refused or failed: its problem details (RFC 9457), the `detail` being the message."""
+
+    def __init__(self, status: int, code: str, detail: str, retry_after: float | None = None) -> None:
+        super().__init__(code, detail)
+        self.status = status
+        self.retry_after = retry_after
+
+    @property
+    def transient(self) -> bool:
+        """Whether the same request can succeed later."""
+        return self.status in {408, 425, 429} or self.status >= 500  # noqa: PLR2004 - HTTP's own numbers
+
+
+class Api:
+    """A connection to the API; a context manager. Its methods raise ApiProblem or TransientError."""
+
+    def __init__(self, url: str, token: str | None = None) -> None:
+        self.url = url
+        try:
+            self._http = httpx2.Client(
+                base_url=url,
+                headers={"Accept-Language": language()} | ({"Authorization": f"Bearer {token}"} if token else {}),
+                timeout=httpx2.Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS),
+                trust_env=urlsplit(url).hostname not in _LOOPBACK,  # no proxy is asked for this very machine
+            )
+        except (httpx2.InvalidURL, ValueError) as error:
+            raise ConfigurationError(say("client.bad_url", url=url)) from error
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """The API that API_URL, or HOST and PORT, name; with API_TOKEN where it is set."""
+        return cls(settings.api_address, settings.api_token.get_secret_value() if settings.api_token else None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def submit(self, body: Mapping[str, Any], key: str) -> dict[str, Any]:
+        """Submit a generation under an Idempotency-Key, so that a lost answer can be asked for again."""
+        return self._again("POST", "/api/generation", json=body, headers={"Idempotency-Key": key})
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        """The job resource."""
+        return self._again("GET", f"/api/generation/{quote(job_id, safe='')}")
+
+    def result(self, job_id: str, file_format: str) -> bytes:
+        """The text that a completed job left, as `markdown`, `fountain`, `docx` or `json`."""
+        path = f"/api/generation/{quote(job_id, safe='')}/result"
+        return self._request("GET", path, params={"format": file_format}).content
+
+    def upload(self, path: Path, project_id: str) -> dict[str, Any]:
+        """Upload one document. Not tried again: whether the first try arrived is not known."""
+        with path.open("rb") as file:
+            files: dict[str, tuple[str, BinaryIO]] = {"file": (path.name, file)}
+            answer = self._request("POST", "/api/v1/documents/upload", files=files, data={"container_id": project_id})
+        return dict(answer.json())
+
+    def document_status(self, document_id: str) -> dict[str, Any]:
+        """How far reading a document has come."""
+        return self._again("GET", f"/api/v1/documents/{quote(document_id, safe='')}/status")
+
+    @contextmanager
+    def events(self, job_id: str, after: int) -> Iterator[Iterator[httpx2.ServerSentEvent] | None]:
+        """Open a job's event stream behind event `after`; None where the job has ended and there is nothing more."""
+        path = f"/api/generation/{quote(job_id, safe='')}/events"
+        timeout = httpx2.Timeout(_SILENCE_SECONDS, connect=_CONNECT_SECONDS)
+        with (
+            self._translated(),
+            self._http.sse(path, headers={"Last-Event-ID": str(after)} if after else {}, timeout=timeout) as source,
+        ):
+            if source.response.is_error:
+                source.response.read()
+                raise _problem(source.response)
+            yield None if source.response.status_code == httpx2.codes.NO_CONTENT else iter(source)
+
+    def _again(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
+        """As `_request`, for what may be sent twice: tried again while nobody answers."""
+        for pause in (*(0.25 * 2**number for number in range(_TRIES - 1)), None):
+            try:
+                return dict(self._request(method, path, **arguments).json())
+            except TransientError:
+                if pause is None:
+                    raise
+                time.sleep(pause)
+        raise AssertionError("unreachable")
+
+    def _request(self, method: str, path: str, **arguments: Any) -> httpx2.Response:
+        with self._translated():
+            answer = self._http.request(method, path, **arguments)
+        if answer.is_error:
+            raise _problem(answer)
+        return answer
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (httpx2.UnsupportedProtocol, httpx2.InvalidURL) as error:
+            raise ConfigurationError(say("client.bad_url", url=self.url)) from error
+        except httpx2.TransportError as error:
+            reason = say("client.timed_out") if isinstance(error, httpx2.TimeoutException) else type(error).__name__
+            raise TransientError("api_unreachable", say("client.unreachable", url=self.url, reason=reason)) from error
+
+
+def _problem(answer: httpx2.Response) -> ApiProblem:
+    try:
+        details = answer.json()
+    except ValueError:
+        details = None
+    details = details if isinstance(details, dict) else {}  # a proxy in between speaks HTML
+    detail = details.get("detail") or details.get("title") or say("client.no_details", status=answer.status_code)
+    waited = answer.headers.get("Retry-After", "")
+    return ApiProblem(
+        answer.status_code,
+        str(details.get("code") or f"http_{answer.status_code}"),
+        str(detail),
+        float(waited) if waited.isdecimal() else None,
+    )

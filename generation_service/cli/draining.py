@@ -1,0 +1,50 @@
+"""A uvicorn server that tells its application when it is asked to end, while streams can still end in peace."""
+
+import asyncio
+from collections.abc import Callable
+from socket import socket
+from types import FrameType
+
+from uvicorn.config import Config
+from uvicorn.server import Server
+
+# After it has stopped listening, a process still reads from connections it had accepted this long: their
+# requests may be on the way, and closing under them would look like a refusal.
+_LAST_REQUESTS_SECONDS = 0.3
+
+
+class DrainingServer(Server):
+    """The lifespan state of the application may hold `begin_drain`, a function without arguments.
+
+    It is called on the event loop as soon as the signal comes, and perhaps once more. The lifespan's own
+    end cannot do this: it runs only once all connections are closed, open event streams included.
+    """
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        """Start the application, then listen."""
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin the drain at the signal itself; `shutdown` follows within a tenth of a second."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._begin_drain)
+        super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        """Stop listening, answer what was accepted, let streams end, then end the application."""
+        self._begin_drain()
+        await asyncio.sleep(_LAST_REQUESTS_SECONDS)
+        await super().shutdown(sockets)
+
+    def _begin_drain(self) -> None:
+        # First: a reader whose stream ends comes back at once, and should meet the successor.
+        for server in getattr(self, "servers", ()):
+            server.close()
+        begin: Callable[[], None] | None = self.lifespan.state.get("begin_drain")
+        if begin is not None:
+            begin()

@@ -1,0 +1,187 @@
+"""The process that holds the API's port: it starts API processes and replaces them without closing the port."""
+
+import signal
+import sys
+import time
+from collections.abc import Callable
+from logging import getLogger
+from socket import socket
+
+import click
+from uvicorn.config import STARTUP_FAILURE, Config
+from uvicorn.supervisors.multiprocess import Multiprocess, Process
+
+from generation_service.cli.draining import DrainingServer
+from generation_service.cli.leash import hold_on_to_parent
+from generation_service.errors import ConfigurationError
+
+_log = getLogger(__name__)
+
+_DEATHS_REMEMBERED_SECONDS = 60.0
+_LONGEST_PAUSE_SECONDS = 30.0
+_NAP_SECONDS = 0.05
+
+
+class ApiProcess(Process):
+    """One API process, as its supervisor sees it; `target` is what runs inside it."""
+
+    def __init__(self, config: Config, sockets: list[socket]) -> None:
+        super().__init__(config, sockets)
+        self.ready = False  # was it ever seen serving?
+
+    def target(self, sockets: list[socket] | None = None) -> None:
+        """Serve until told to end. A configuration that does not hold is one line and uvicorn's own exit code."""
+        hold_on_to_parent()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches the supervisor too, which says what to do
+        try:
+            super().target(sockets)
+        except ConfigurationError as error:
+            click.echo(error.message, err=True)
+            sys.exit(STARTUP_FAILURE)
+
+    @property
+    def server(self) -> DrainingServer:
+        """The server that runs in this process."""
+        if not isinstance(self._server, DrainingServer):
+            self._server = DrainingServer(self.config)
+        return self._server
+
+    def start(self) -> None:
+        """Start it; from here on its death ends the wait for an answer of its, instead of the time-out."""
+        super().start()
+        self.child_conn.close()  # while we hold the child's end too, nothing ever says that the child's is gone
+
+    def look(self, timeout: float) -> bool:
+        """Whether it lives and answers within `timeout` seconds; notes when it begins to serve."""
+        alive = self.is_alive(timeout)
+        self.ready = self.ready or (alive and self.is_ready(timeout))
+        return alive
+
+
+class Supervisor(Multiprocess):
+    """uvicorn's supervisor, used with one process as well, and with bounds on everything it waits for.
+
+    Differs from its base where that would wait or loop for ever: a process that does not end within
+    `end_seconds` of being told to is killed; deaths in quick succession are answered more and more
+    slowly; and when none serves and one ends before it was ready, the supervisor says so and stops.
+    `on_ready` is called once, when all processes serve.
+    """
+
+    def __init__(
+        self, config: Config, sockets: list[socket], *, end_seconds: float, on_ready: Callable[[], None]
+    ) -> None:
+        super().__init__(config, sockets)
+        self.processes: list[ApiProcess] = []  # type: ignore[assignment]  # ours are ApiProcesses throughout
+        self.exit_code = 0
+        self._end_seconds = end_seconds
+        self._on_ready: Callable[[], None] | None = on_ready
+        self._leaving: list[tuple[ApiProcess, float]] = []  # told to end, and until when they may take
+        self._deaths: list[float] = []
+        self._next_start = 0.0
+
+    def init_processes(self) -> None:
+        """Start the first processes."""
+        for _ in range(self.processes_num):
+            self._start_one()
+
+    def keep_subprocess_alive(self) -> None:
+        """Bury the dead, start what is missing, and say it when all serve."""
+        self._reap()
+        for process in list(self.processes):
+            if not self.should_exit.is_set() and not process.look(self.config.timeout_worker_healthcheck):
+                self._bury(process)
+        if self.should_exit.is_set():
+            return
+        if len(self.processes) < self.processes_num and time.monotonic() >= self._next_start:
+            self._start_one()
+        if self._on_ready and all(process.ready for process in self.processes):
+            self._on_ready()
+            self._on_ready = None
+
+    def restart_all(self) -> None:
+        """Replace each process: the successor serves before the predecessor is told to end.
+
+        Nobody waits here for the predecessor, which may have streams and jobs to bring to an end.
+        """
+        for index, predecessor in enumerate(list(self.processes)):
+            if self._asked_to_end():
+                return
+            successor = ApiProcess(self.config, self.sockets)
+            successor.start()
+            if not self._wait_until_ready(successor):
+                successor.kill()
+                successor.join()
+                _log.error("the successor was not ready; the process before it goes on", extra={"pid": predecessor.pid})
+                return
+            self.processes[index] = successor
+            self._dismiss(predecessor)
+
+    def terminate_all(self) -> None:
+        """Close the port, so that callers are refused at once rather than left waiting, and tell all to end."""
+        for listener in self.sockets:
+            listener.close()
+        super().terminate_all()
+
+    def join_all(self) -> None:
+        """Wait until every process, told to end before, has ended; by force where it takes too long."""
+        deadline = time.monotonic() + self._end_seconds
+        self._leaving += [(process, deadline) for process in self.processes]
+        while self._leaving:
+            self._reap()
+            time.sleep(_NAP_SECONDS)
+
+    def handle_ttin(self) -> None:
+        """One process more: the next look starts it."""
+        self.processes_num += 1
+
+    def handle_ttou(self) -> None:
+        """One process less, but never none."""
+        if self.processes_num > 1:
+            self.processes_num -= 1
+            self._dismiss(self.processes.pop())
+
+    def _start_one(self) -> None:
+        process = ApiProcess(self.config, self.sockets)
+        process.start()
+        self.processes.append(process)
+
+    def _bury(self, process: ApiProcess) -> None:
+        process.kill()  # one that hangs is dead to those who wait for it
+        process.join()
+        self.processes.remove(process)
+        _log.error("an API process ended", extra={"pid": process.pid, "exit_code": process.exitcode})
+        if not process.ready and not any(other.ready for other in self.processes):
+            self.exit_code = 1
+            self.should_exit.set()
+            return
+        now = time.monotonic()
+        self._deaths = [death for death in self._deaths if now - death < _DEATHS_REMEMBERED_SECONDS] + [now]
+        pause = 2.0 ** (len(self._deaths) - 2) if len(self._deaths) > 1 else 0.0
+        self._next_start = now + min(pause, _LONGEST_PAUSE_SECONDS)
+
+    def _wait_until_ready(self, process: ApiProcess) -> bool:
+        deadline = time.monotonic() + self.config.timeout_worker_healthcheck
+        while time.monotonic() < deadline and process.process.is_alive() and not self._asked_to_end():
+            if process.is_ready(timeout=1):
+                process.ready = True
+                return True
+            time.sleep(_NAP_SECONDS)
+        return False
+
+    def _asked_to_end(self) -> bool:
+        # The signal may be in the queue still: the loop that reads it is what is waiting here.
+        return self.should_exit.is_set() or bool({signal.SIGTERM, signal.SIGINT} & set(self.signal_queue))
+
+    def _dismiss(self, process: ApiProcess) -> None:
+        process.terminate()
+        self._leaving.append((process, time.monotonic() + self._end_seconds))
+
+    def _reap(self) -> None:
+        for process, deadline in list(self._leaving):
+            if process.process.is_alive():
+                if time.monotonic() < deadline:
+                    continue
+                _log.error("an API process did not end in time and is killed", extra={"pid": process.pid})
+                process.process.kill()
+            process.process.join()
+            self._leaving.remove((process, deadline))

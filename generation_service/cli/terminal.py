@@ -1,0 +1,62 @@
+"""What every command shares: the language of the terminal, how it says things, and how it prints for programs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+from sqlalchemy.engine import make_url
+
+from generation_service.database import Database, schema
+from generation_service.errors import Refused, ServiceError
+from generation_service.settings import Settings, terminal_locale
+from generation_service.texts import Language, has_text, language_of_locale, text
+
+
+def language() -> Language:
+    """The language that this terminal's locale asks for."""
+    return language_of_locale(terminal_locale())
+
+
+def say(key: str, **params: object) -> str:
+    """The text under `terminal.<key>` in the terminal's language."""
+    return text(f"terminal.{key}", language(), **params)
+
+
+def tell(key: str, **params: object) -> None:
+    """Print a text for the person at the terminal, where it does not get into what is piped on."""
+    click.echo(say(key, **params), err=True)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON object for a program."""
+    click.echo(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def explain(error: ServiceError) -> str:
+    """The line or lines that a person is shown for an error."""
+    key = f"problem.{error.code}"
+    if isinstance(error, Refused) and has_text(key):
+        return text(key, language(), **error.params)
+    return error.message
+
+
+def open_database(settings: Settings) -> Database:
+    """The database that the settings name, for one command; the caller closes it."""
+    return Database(settings.database_url, pool_size=settings.database_pool_size)
+
+
+def prepare_database(settings: Settings) -> None:
+    """Migrate an empty database; raises ConfigurationError where the schema does not fit this version."""
+    database = open_database(settings)
+    try:
+        schema.prepare(database)
+    finally:
+        database.close()
+
+
+def missing_sqlite_file(settings: Settings) -> Path | None:
+    """Where the SQLite database would be made; None where it exists, or where it is PostgreSQL."""
+    url = make_url(settings.database_url)
+    path = Path(url.database or "")
+    return path if url.get_backend_name() == "sqlite" and not path.exists() else None

@@ -1,0 +1,145 @@
+"""Ingesting: a generation sees to it that the documents of its project are read before it goes on."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection, select
+
+from generation_service.database import Database
+from generation_service.database.tables import documents, jobs
+from generation_service.documents import rows
+from generation_service.documents.model import Document
+from generation_service.documents.parsing import Parser
+from generation_service.documents.reading import Reading
+from generation_service.errors import PermanentError
+from generation_service.jobs.model import Json
+from generation_service.jobs.ports import StepRun
+from generation_service.objects import ObjectStore
+from generation_service.settings import Settings
+
+_LOOK_SECONDS = 0.5  # how often a document that somebody else reads is looked at
+_STILL_READING = "still_processing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestReport:
+    """The ids of the documents that can be used, and `{document_id, file_name, code}` of each that cannot."""
+
+    ready: Sequence[str] = ()
+    failed: Sequence[dict[str, str]] = ()
+
+    def as_json(self) -> dict[str, Json]:
+        return {"ready": list(self.ready), "failed": list(self.failed)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """The documents of a project at one moment: those this run may read now, and those it must wait for."""
+
+    all: Sequence[Document]
+    free: Sequence[Document] = field(default=())
+    held: Sequence[Document] = field(default=())
+
+
+class Ingester:
+    """Reads what waits, and waits for what is being read by somebody who is alive.
+
+    It holds one document at a time and none while it waits, so two of them never wait for each other.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        objects: ObjectStore,
+        settings: Settings,
+        *,
+        reading: Reading | None = None,
+        wait_seconds: float = 300.0,
+    ) -> None:
+        self._database = database
+        self._reading = reading or Reading(objects, Parser.of(settings))
+        self._wait_seconds = wait_seconds
+
+    async def ingest_unready(self, run: StepRun, project_id: str) -> IngestReport:
+        """Return once each document of the project is read, has failed, or was waited for long enough.
+
+        A document that cannot be read is reported, never fatal. Raises Fenced; TransientError where
+        the store is away.
+        """
+        deadline = time.monotonic() + self._wait_seconds
+        while True:
+            run.check_lease()
+            seen = await self._look(run, project_id)
+            if seen.free:
+                await self._ingest(run, seen.free[0])
+                await run.progress(1 - (len(seen.free) + len(seen.held) - 1) / len(seen.all))
+            elif seen.held and time.monotonic() < deadline:
+                await asyncio.sleep(_LOOK_SECONDS)
+            else:
+                return _report(seen.all)
+
+    async def _look(self, run: StepRun, project_id: str) -> _Seen:
+        def unit(connection: Connection) -> _Seen:
+            wanted = (
+                select(documents, jobs.c.status.label("holder_status"))
+                .outerjoin_from(documents, jobs, jobs.c.id == documents.c.held_by)
+                .where(documents.c.project_id == project_id)
+                .order_by(documents.c.id)
+            )
+            found = [(rows.document_of(row), row.holder_status) for row in connection.execute(wanted)]
+            held = {
+                document.id
+                for document, holder_status in found
+                if document.status == "processing" and holder_status == "running" and document.held_by != run.job.id
+            }
+            unread = [document for document, _ in found if document.status in {"pending", "processing"}]
+            return _Seen(
+                all=[document for document, _ in found],
+                free=[document for document in unread if document.id not in held],
+                held=[document for document in unread if document.id in held],
+            )
+
+        return await self._database.read(unit)
+
+    async def _ingest(self, run: StepRun, document: Document) -> None:
+        if not await self._take(run, document):
+            return
+        try:
+            artefact = await self._reading.read(document)
+        except PermanentError as error:
+            code, message = error.code, error.message
+            await run.write(lambda connection: _failed(connection, document.id, code, message))
+            return
+        prepared = await self._reading.rows(artefact, document)
+
+        def indexed(connection: Connection) -> None:
+            rows.complete(connection, document.id, artefact.findings, prepared)
+
+        await run.write(indexed)
+
+    async def _take(self, run: StepRun, document: Document) -> bool:
+        taken = False
+
+        def unit(connection: Connection) -> None:
+            nonlocal taken
+            taken = rows.take(connection, document, run.job.id)
+
+        await run.write(unit)
+        return taken
+
+
+def _failed(connection: Connection, document_id: str, code: str, message: str) -> None:
+    rows.fail(connection, document_id, code, message)
+
+
+def _report(found: Sequence[Document]) -> IngestReport:
+    return IngestReport(
+        ready=[document.id for document in found if document.status == "completed"],
+        failed=[
+            {"document_id": document.id, "file_name": document.file_name, "code": document.code or _STILL_READING}
+            for document in found
+            if document.status != "completed"
+        ],
+    )

@@ -1,0 +1,125 @@
+"""The job that reads one document: preprocessing leaves an artefact, the document step puts it in the index."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import Connection
+
+from generation_service.database import Database
+from generation_service.database.tables import documents
+from generation_service.documents import rows
+from generation_service.documents.artefact import dumped, loaded
+from generation_service.documents.model import Document
+from generation_service.documents.parsing import Parser
+from generation_service.documents.reading import Reading
+from generation_service.errors import PermanentError
+from generation_service.jobs.model import Job, Json, StepRecord
+from generation_service.jobs.ports import Ending, Step, StepOutcome, StepRun
+from generation_service.objects import ObjectStore, artefact_key
+from generation_service.settings import Settings
+
+KIND = "document"
+_READ_PERCENT = 50.0  # of a document's progress, once it is read and not indexed
+_READ_ELSEWHERE = "already_read"
+
+
+class DocumentKind:
+    """The kind `document`; its request is `{"document_id", "use_multimodal"}`.
+
+    `reading` is given where something else of the process reads documents too.
+    """
+
+    kind = KIND
+
+    def __init__(
+        self, database: Database, objects: ObjectStore, settings: Settings, *, reading: Reading | None = None
+    ) -> None:
+        reading = reading or Reading(objects, Parser.of(settings))
+        self._steps = (PreprocessingStep(database, reading), DocumentStep(database, reading))
+
+    def steps(self, job: Job) -> Sequence[Step]:
+        return self._steps
+
+    def on_started(self, connection: Connection, job: Job) -> None:
+        rows.start(connection, _document_id(job), job.id)
+
+    def on_ended(
+        self, connection: Connection, job: Job, ending: Ending, steps: Mapping[str, StepRecord]
+    ) -> Mapping[str, Json] | None:
+        document_id = _document_id(job)
+        if ending.status == "cancelled":
+            rows.fail(connection, document_id, "cancelled", "reading the document was cancelled")
+        elif ending.error is not None:
+            rows.fail(connection, document_id, ending.error.code, ending.error.message)
+        else:  # the document step has completed the row, or found it completed
+            return {"document_id": document_id}
+        return None
+
+    def on_reopened(self, connection: Connection, job: Job) -> None:
+        rows.reopen(connection, _document_id(job))
+
+
+class PreprocessingStep:
+    """Reads the document and stores its pieces as an artefact."""
+
+    name = "preprocessing"
+
+    def __init__(self, database: Database, reading: Reading) -> None:
+        self._database = database
+        self._reading = reading
+
+    async def run(self, run: StepRun) -> StepOutcome:
+        document = await _document(self._database, run.job)
+        if document.status == "completed":  # a generation that needed it was faster
+            return StepOutcome(output={}, status="skipped", reason=_READ_ELSEWHERE)
+        artefact = await self._reading.read(document)
+        await run.progress(0.8)
+        run.check_lease()
+        key = artefact_key(document.project_id, document.id, run.job.id, run.job.fence)
+        await self._reading.objects.put_bytes(key, await asyncio.to_thread(dumped, artefact))
+        return StepOutcome(
+            output={"artefact": key, "chunks": len(artefact.pieces), **artefact.findings},
+            effects=[lambda connection: _shown(connection, document.id)],
+        )
+
+
+class DocumentStep:
+    """Puts the artefact's pieces in the index; never looks at the source again."""
+
+    name = "document"
+
+    def __init__(self, database: Database, reading: Reading) -> None:
+        self._database = database
+        self._reading = reading
+
+    async def run(self, run: StepRun) -> StepOutcome:
+        key = run.outputs[PreprocessingStep.name].get("artefact")
+        if key is None:
+            return StepOutcome(output={}, status="skipped", reason=_READ_ELSEWHERE)
+        document = await _document(self._database, run.job)
+        artefact = await asyncio.to_thread(loaded, await self._reading.objects.read(key))
+        prepared = await self._reading.rows(artefact, document)
+
+        def indexed(connection: Connection) -> None:
+            rows.complete(connection, document.id, artefact.findings, prepared)
+
+        return StepOutcome(output={"chunks": len(prepared)}, effects=[indexed])
+
+
+async def _document(database: Database, job: Job) -> Document:
+    """The job's document. Raises PermanentError where it is gone, or was found unreadable by somebody else."""
+    document_id = _document_id(job)
+    document = await database.read(lambda connection: rows.find(connection, documents.c.id == document_id))
+    if document is None:
+        raise PermanentError("document_deleted", "the document was deleted before it was read")
+    if document.status == "failed":
+        raise PermanentError(document.code or "unreadable", document.error or "the document cannot be read")
+    return document
+
+
+def _document_id(job: Job) -> str:
+    return str(job.request["document_id"])
+
+
+def _shown(connection: Connection, document_id: str) -> None:
+    rows.show_progress(connection, document_id, _READ_PERCENT)

@@ -1,0 +1,159 @@
+"""Parsing: each document in a child process of its own, with limits, and killed with all its descendants."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from generation_service.documents.model import FileType
+from generation_service.errors import PermanentError, TransientError
+from generation_service.reader.blocks import Block
+from generation_service.reader.limits import Limits
+from generation_service.settings import Settings
+
+PARSER = "1"  # a change in what is read of a file is a new number, and with it new chunks
+_COMMAND = (sys.executable, "-I", "-m", "generation_service.reader")
+_ANSWER_BYTES = 16  # of JSON for each character of text, at the very most
+_PIECE = 256 * 1024
+_SAMPLE = 2_000  # characters of each block are enough to know its language
+# Sent by an operator or by a system short of memory: not the document's doing.
+_FROM_OUTSIDE = frozenset({-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP})
+
+_MESSAGES = {
+    "encrypted": "the document is protected by a password",
+    "needs_ocr": "the pages hold images of text, but no text",
+    "unreadable": "the document is broken, or holds no text",
+    "too_large": "the document has too many pages or too much text",
+    "archive_bomb": "the file unpacks to far more than it should",
+    "too_complex": "reading the document took more memory or time than one document may have",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parsed:
+    """The text of a document, its pages (None where the type has none) and its language, `ko` or `en`, if clear."""
+
+    blocks: Sequence[Block]
+    pages: int | None
+    language: str | None
+
+    @property
+    def characters(self) -> int:
+        return sum(len(block.text) for block in self.blocks)
+
+
+class Parser:
+    """Reads files, a bounded number at once on one event loop."""
+
+    def __init__(
+        self, *, limits: Limits, wall_seconds: float, at_once: int, command: Sequence[str] = _COMMAND
+    ) -> None:
+        self._limits = limits
+        self._wall_seconds = wall_seconds
+        self._turns = asyncio.Semaphore(at_once)
+        self._command = tuple(command)
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Parser":
+        limits = Limits(
+            memory_bytes=settings.parse_memory_bytes,
+            cpu_seconds=settings.parse_cpu_seconds,
+            max_characters=settings.parse_max_characters,
+            max_pages=settings.parse_max_pages,
+        )
+        return cls(limits=limits, wall_seconds=settings.parse_wall_seconds, at_once=settings.parse_concurrency)
+
+    async def parse(self, path: Path, file_type: FileType) -> Parsed:
+        """Read the file at `path`.
+
+        Raises PermanentError with the code that the document gets: `encrypted`, `needs_ocr`,
+        `unreadable`, `too_large`, `archive_bomb`, `too_complex`. Raises TransientError where the
+        child failed for no fault of the document.
+        """
+        async with self._turns:
+            answer = await self._ask(path, file_type)
+        return await asyncio.to_thread(_parsed, answer)
+
+    async def _ask(self, path: Path, file_type: FileType) -> bytes:
+        child = await asyncio.create_subprocess_exec(
+            *(*self._command, str(path), file_type, json.dumps(asdict(self._limits))),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            env={},
+            start_new_session=True,
+        )
+        try:
+            async with asyncio.timeout(self._wall_seconds):
+                answer = await _read(child, self._limits.max_characters * _ANSWER_BYTES + _PIECE)
+                code = await child.wait()
+        except TimeoutError as error:
+            raise refusal("too_complex") from error
+        finally:
+            await _end(child)
+        _check_exit(code)
+        return answer
+
+
+def refusal(code: str) -> PermanentError:
+    """The error that a document with this verdict ends in."""
+    return PermanentError(code, _MESSAGES[code])
+
+
+async def _read(child: asyncio.subprocess.Process, most: int) -> bytes:
+    """All that the child says. Raises PermanentError where that is beyond any honest answer."""
+    assert child.stdout is not None  # noqa: S101 - asked for a pipe
+    answer = bytearray()
+    while piece := await child.stdout.read(_PIECE):
+        answer += piece
+        if len(answer) > most:
+            raise refusal("too_complex")
+    return bytes(answer)
+
+
+async def _end(child: asyncio.subprocess.Process) -> None:
+    """Leave nothing of the child's session behind, whatever happened, cancellation included."""
+    with suppress(ProcessLookupError):  # the group is gone when its last member is
+        os.killpg(child.pid, signal.SIGKILL)
+    if child.stdout is not None:  # an unread pipe would keep the transport open
+        while await child.stdout.read(_PIECE):
+            pass
+    await child.wait()
+
+
+def _check_exit(code: int) -> None:
+    if code in _FROM_OUTSIDE:
+        raise TransientError("reader_killed", "the process that read the document was ended from outside")
+    if code < 0:
+        raise refusal("too_complex")
+    if code > 0:
+        raise TransientError("reader_failed", f"the program that reads documents ended with exit code {code}")
+
+
+def _parsed(answer: bytes) -> Parsed:
+    found = json.loads(answer)
+    if "error" in found:
+        raise refusal(found["error"])
+    blocks = [Block(text, heading, page) for text, heading, page in found["blocks"]]
+    return Parsed(blocks=blocks, pages=found["pages"], language=language_of(block.text for block in blocks))
+
+
+def language_of(texts: Iterable[str]) -> str | None:
+    """`ko` where a fifth of the letters is Hangul, as Latin names abound in Korean; else `en` if most are Latin."""
+    hangul = latin = letters = 0
+    for text in texts:
+        for character in text[:_SAMPLE]:
+            if character.isalpha():
+                letters += 1
+                hangul += "가" <= character <= "힣"
+                latin += character < "\u0250"
+    if not letters:
+        return None
+    if hangul >= letters / 5:
+        return "ko"
+    return "en" if latin > letters / 2 else None

@@ -1,0 +1,90 @@
+"""The rows of documents: found, and moved from state to state by compare-and-set."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
+
+from generation_service.database import db_now
+from generation_service.database.tables import documents
+from generation_service.documents.model import Document
+from generation_service.retrieval import add_prepared, remove_chunks
+
+_NOT_READ_YET = documents.c.status.in_(["pending", "processing"])
+
+
+def document_of(row: Row[Any]) -> Document:
+    """The value of a row that holds every column of `documents`."""
+    return Document(**{column.name: getattr(row, column.name) for column in documents.c})
+
+
+def find(connection: Connection, *conditions: ColumnElement[bool]) -> Document | None:
+    """The one document that meets the conditions, or None."""
+    row = connection.execute(select(documents).where(*conditions)).one_or_none()
+    return document_of(row) if row else None
+
+
+def add(connection: Connection, values: Mapping[str, object]) -> None:
+    """Add a document that waits to be read."""
+    connection.execute(insert(documents).values(**values, status="pending", progress=0.0, created_at=db_now()))
+
+
+def start(connection: Connection, document_id: str, job_id: str) -> bool:
+    """Let `job_id` read a document that is not read yet, whoever else does; False where it is read or gone."""
+    return _hold(connection, document_id, job_id, _NOT_READ_YET)
+
+
+def take(connection: Connection, seen: Document, job_id: str) -> bool:
+    """As `start`, but only where the document is still as it was seen; False where somebody was faster."""
+    as_seen = (documents.c.status == seen.status) & documents.c.held_by.is_not_distinct_from(seen.held_by)
+    return _hold(connection, seen.id, job_id, as_seen)
+
+
+def show_progress(connection: Connection, document_id: str, percent: float) -> bool:
+    """Say how far reading is, 0 to 100."""
+    return _move(connection, document_id, documents.c.status == "processing", progress=percent)
+
+
+def complete(
+    connection: Connection, document_id: str, findings: Mapping[str, object], chunks: Sequence[Mapping[str, object]]
+) -> bool:
+    """End the reading and put the chunks in the index, both or neither; False where it had ended, or is gone.
+
+    `findings` are values of the columns `pages`, `characters` and `language`; `chunks` are prepared.
+    """
+    ended = _move(
+        connection,
+        document_id,
+        _NOT_READ_YET,
+        status="completed",
+        progress=100.0,
+        held_by=None,
+        completed_at=db_now(),
+        **findings,
+    )
+    if ended:
+        remove_chunks(connection, "document", document_id)
+        add_prepared(connection, chunks)
+    return ended
+
+
+def fail(connection: Connection, document_id: str, code: str, error: str) -> bool:
+    """End the reading without a result; False where it had ended, or the document is gone."""
+    ended = {"status": "failed", "held_by": None, "code": code, "error": error, "completed_at": db_now()}
+    return _move(connection, document_id, _NOT_READ_YET, **ended)
+
+
+def reopen(connection: Connection, document_id: str) -> bool:
+    """Let a failed document be read again; False where it has not failed."""
+    fresh = dict.fromkeys(("held_by", "code", "error", "started_at", "completed_at"))
+    return _move(connection, document_id, documents.c.status == "failed", status="pending", progress=0.0, **fresh)
+
+
+def _hold(connection: Connection, document_id: str, job_id: str, condition: ColumnElement[bool]) -> bool:
+    first_start = func.coalesce(documents.c.started_at, db_now())
+    return _move(connection, document_id, condition, status="processing", held_by=job_id, started_at=first_start)
+
+
+def _move(connection: Connection, document_id: str, condition: ColumnElement[bool], **changes: Any) -> bool:
+    moved = connection.execute(update(documents).where(documents.c.id == document_id, condition).values(**changes))
+    return moved.rowcount > 0

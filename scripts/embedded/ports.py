@@ -1,0 +1,29 @@
+"""Free ports and ports in use, on the loopback interface."""
+
+import errno
+import socket
+
+LOOPBACK = "127.0.0.1"
+
+
+def free_port() -> int:
+    """A port nobody listens on now; somebody else may be faster, so who uses it must be ready to ask again."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def is_taken(port: int, host: str = LOOPBACK) -> bool:
+    """Whether another server listens on `port` of `host` now, so that none could be started there."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except OSError:  # no such host: whoever starts the server says so
+        return False
+    with socket.socket(family, kind) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+        except OSError as error:
+            return error.errno == errno.EADDRINUSE
+        return False

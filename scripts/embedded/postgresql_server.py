@@ -1,0 +1,129 @@
+"""A real PostgreSQL of our own for the tests: unix socket only, its data in a short temporary folder."""
+
+import os
+import pwd
+import shutil
+import signal
+import tempfile
+from pathlib import Path
+
+import psycopg
+
+from generation_service.errors import ConfigurationError
+from scripts.embedded.children import Child, Program, tail
+from scripts.embedded.postgresql_programs import PostgresPrograms, account_for_server
+from scripts.embedded.waiting import wait_until
+
+USER = "generation"
+_INITDB_SECONDS = 120.0
+_START_SECONDS = 60.0
+_PREFIX = "gs-pg-"
+_FOLDERS = Path("/tmp")  # noqa: S108 - made by mkdtemp; a socket's path may have 107 bytes, so TMPDIR is not asked
+_OPTIONS = {  # for tests: nothing needs to outlive a crash of the machine
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "autovacuum": "off",
+    "listen_addresses": "",
+    "max_connections": "300",
+    "shared_buffers": "64MB",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+}
+
+
+class EmbeddedPostgres:
+    """A PostgreSQL server that listens on a unix socket in its own folder, and is removed when it is stopped."""
+
+    def __init__(self, programs: PostgresPrograms) -> None:
+        self._programs = programs
+        self._account = account_for_server()
+        self._folder: Path | None = None
+        self._child: Child | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where its data, log and socket are. Raises RuntimeError when it was not started."""
+        if self._folder is None:
+            raise RuntimeError("this PostgreSQL was not started")
+        return self._folder
+
+    @property
+    def pid(self) -> int | None:
+        return self._child.pid if self._child else None
+
+    def url(self, database: str = "postgres") -> str:
+        """The URL of one of its databases."""
+        return f"postgresql://{USER}@/{database}?host={self.folder}"
+
+    def start(self) -> None:
+        """Make its data folder, start it, return once it answers. Raises ConfigurationError with the log's end."""
+        sweep()
+        self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_FOLDERS))
+        try:
+            self._begin()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """End it without ceremony and remove everything it wrote."""
+        if self._child:
+            self._child.stop(with_signal=signal.SIGQUIT)
+            self._child = None
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    def _begin(self) -> None:
+        (self.folder / "owner").write_text(f"{os.getpid()}\n", encoding="ascii")
+        if self._account:
+            entry = pwd.getpwnam(self._account)
+            os.chown(self.folder, entry.pw_uid, entry.pw_gid)
+            self._programs = self._programs.reachable_by(self._account, self.folder)
+        self._initialise()
+        log = self.folder / "log"
+        command = [str(self._programs.postgres), "-D", str(self.folder / "data"), "-k", str(self.folder)]
+        options = [part for name, value in _OPTIONS.items() for part in ("-c", f"{name}={value}")]
+        self._child = child = Child(self._program([*command, *options], log))
+        wait_until(lambda: not child.alive or self._answers(), _START_SECONDS)
+        if not child.alive or not self._answers():
+            raise ConfigurationError(f"PostgreSQL did not start; its log ends with:\n{tail(log)}")
+
+    def _initialise(self) -> None:
+        done = self._program(
+            [
+                *(str(self._programs.initdb), "-D", str(self.folder / "data"), "-U", USER, "-A", "trust"),
+                *("--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"),
+            ],
+        ).run(_INITDB_SECONDS)
+        if done.returncode != 0:
+            raise ConfigurationError(f"initdb failed:\n{done.stdout}")
+
+    def _program(self, command: list[str], log: Path | None = None) -> Program:
+        return Program(
+            command=command,
+            environment={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},
+            folder=self.folder,
+            log=log,
+            account=self._account,
+            on_orphaned=signal.SIGQUIT,
+        )
+
+    def _answers(self) -> bool:
+        try:
+            psycopg.connect(self.url(), connect_timeout=2).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+
+def sweep() -> None:
+    """Remove what sessions that were killed have left: folders whose owner is no more."""
+    for folder in _FOLDERS.glob(f"{_PREFIX}*"):
+        try:
+            owner = int((folder / "owner").read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            continue  # somebody else's, or being made just now
+        if not Path(f"/proc/{owner}").exists():
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,66 @@
+"""`documents upload` hands over what it is given and says what became of each file."""
+
+import json
+from pathlib import Path
+
+from tests.cli.commands import Commands
+from tests.cli.scripted_api import ScriptedApi, as_json
+
+UPLOAD = "POST /api/v1/documents/upload"
+
+
+def notes(folder: Path) -> Path:
+    (folder / "notes" / "deep").mkdir(parents=True)
+    (folder / "notes" / ".git").mkdir()
+    for name in ("a.md", "deep/b.txt", ".hidden", ".git/config"):
+        (folder / "notes" / name).write_text("text", encoding="utf-8")
+    return folder / "notes"
+
+
+def test_a_folder_is_uploaded_with_all_its_files_but_hidden_ones(
+    commands: Commands, service: ScriptedApi, tmp_path: Path
+) -> None:
+    service.on(UPLOAD, as_json({"document_id": "d1"}, 202), as_json({"document_id": "d2"}, 202))
+
+    ran = commands.run(
+        "documents", "upload", str(notes(tmp_path)), "--project", "p", "--json", given={"API_URL": service.url}
+    )
+
+    assert ran.code == 0
+    uploaded = json.loads(ran.out)["documents"]
+    assert [Path(one["path"]).name for one in uploaded] == ["a.md", "b.txt"]
+    assert [one["document_id"] for one in uploaded] == ["d1", "d2"]
+
+
+def test_waiting_ends_with_each_documents_status_and_code(
+    commands: Commands, service: ScriptedApi, tmp_path: Path
+) -> None:
+    service.on(UPLOAD, as_json({"document_id": "good"}, 202), as_json({"document_id": "bad"}, 202))
+    reading = {"status": "processing", "progress": 10}
+    service.on("GET /api/v1/documents/good/status", as_json(reading), as_json({"status": "completed"}))
+    failed = {"status": "failed", "code": "encrypted", "error": "It is locked with a password."}
+    service.on("GET /api/v1/documents/bad/status", as_json(failed))
+
+    ran = commands.run(
+        "documents", "upload", str(notes(tmp_path)), "--project", "p", "--wait", given={"API_URL": service.url}
+    )
+
+    assert ran.code == 1
+    assert "completed" in ran.out
+    assert "encrypted" in ran.out
+
+
+def test_a_file_that_is_refused_does_not_stop_the_others(
+    commands: Commands, service: ScriptedApi, tmp_path: Path
+) -> None:
+    refusal = {"code": "unsupported_type", "detail": "This type of file is not taken."}
+    service.on(UPLOAD, as_json(refusal, 415), as_json({"document_id": "d2"}, 202))
+
+    ran = commands.run(
+        "documents", "upload", str(notes(tmp_path)), "--project", "p", "--json", given={"API_URL": service.url}
+    )
+
+    assert ran.code == 1
+    first, second = json.loads(ran.out)["documents"]
+    assert (first["status"], first["code"], first["message"]) == ("failed", "unsupported_type", refusal["detail"])
+    assert second["document_id"] == "d2"

@@ -1,0 +1,60 @@
+"""`serve` refuses what cannot work with one line, and answers once it says that it is ready."""
+
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.cli.commands import Commands
+from tests.cli.serving import end, start
+
+
+def test_a_port_that_is_taken_is_one_line_and_wrong_use(commands: Commands) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+        ran = commands.run("serve", "--port", str(port))
+
+    assert (ran.code, len(ran.err.splitlines())) == (2, 1)
+    assert ran.err.startswith(f"PORT: {port}")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])  # noqa: S104 - what is refused
+def test_an_open_address_without_tokens_is_refused(commands: Commands, host: str) -> None:
+    ran = commands.run("serve", "--host", host, "--port", "0")
+
+    assert (ran.code, len(ran.err.splitlines())) == (2, 1)
+    assert "API_TOKENS" in ran.err
+
+
+def test_an_address_of_another_machine_is_one_line(commands: Commands) -> None:
+    ran = commands.run("serve", "--host", "192.0.2.1", "--port", "0", given={"API_TOKENS": '{"t": "ana"}'})
+
+    assert (ran.code, len(ran.err.splitlines())) == (2, 1)
+    assert ran.err.startswith("HOST: 192.0.2.1")
+
+
+def test_every_wrong_variable_gets_its_line(commands: Commands) -> None:
+    ran = commands.run("serve", given={"PORT": "many", "JOB_LEASE_SECONDS": "0"})
+
+    assert ran.code == 2
+    assert [line.partition(":")[0] for line in ran.err.splitlines()] == ["PORT", "JOB_LEASE_SECONDS"]
+
+
+def test_the_service_serves_on_a_fresh_folder_and_ends_with_0(tmp_path: Path) -> None:
+    command = [str(Path(sys.executable).with_name("generation-service")), "serve", "--port", "0"]
+    serving = start(command, {"SHUTDOWN_GRACE_SECONDS": "1"}, cwd=tmp_path)
+    try:
+        assert serving.stdout
+        url = serving.stdout.readline().split(" ready at ")[1].split()[0]
+
+        assert httpx2.get(f"{url}/readyz", trust_env=False).status_code == 200
+
+        serving.send_signal(signal.SIGTERM)
+        _, said = serving.communicate(timeout=30)
+        assert serving.returncode == 0, said
+    finally:
+        end(serving)

@@ -1,0 +1,151 @@
+"""What the supervisor of `serve` promises, tried with real processes."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+import httpx2
+import psutil
+import pytest
+
+from tests.cli.serving import Serving, eventually, is_free, is_gone
+
+
+@pytest.fixture
+def serving() -> Iterator[Serving]:
+    with Serving() as one:
+        yield one.wait_until_ready()
+
+
+class Callers:
+    """Threads that ask again and again, each time over a fresh connection, until told to stop."""
+
+    def __init__(self, serving: Serving, count: int) -> None:
+        self.answers: list[int] = []
+        self.errors: list[str] = []
+        self._stop = threading.Event()
+        self._serving = serving
+        self._threads = [threading.Thread(target=self._call) for _ in range(count)]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _call(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self.answers.append(self._serving.serving_pid())
+            except httpx2.HTTPError as error:
+                self.errors.append(repr(error))
+
+
+def test_sighup_replaces_the_only_process_without_refusing_a_request(serving: Serving) -> None:
+    before = serving.serving_pid()
+
+    with Callers(serving, 3) as callers:
+        serving.signal(signal.SIGHUP)
+        eventually(lambda: is_gone(before), what="the old process stayed")
+        asked = len(callers.answers)
+        eventually(lambda: len(callers.answers) > asked + 50, what="nobody answered after the restart")
+
+    assert callers.errors == []
+    assert len(set(callers.answers)) == 2
+
+
+def test_an_open_stream_ends_in_peace_when_its_process_is_replaced(serving: Serving) -> None:
+    with httpx2.stream("GET", f"{serving.url}/stream", trust_env=False, timeout=30) as answer:
+        lines = answer.iter_lines()
+        before = int(next(lines))
+
+        serving.signal(signal.SIGHUP)
+
+        assert list(lines) == ["farewell"]  # a body that is cut raises instead
+    assert serving.serving_pid() != before
+
+
+def test_sigterm_ends_open_streams_and_exits_0(serving: Serving) -> None:
+    with httpx2.stream("GET", f"{serving.url}/stream", trust_env=False, timeout=30) as answer:
+        lines = answer.iter_lines()
+        child = int(next(lines))
+
+        serving.signal(signal.SIGTERM)
+
+        assert list(lines) == ["farewell"]
+    assert serving.finish()[0] == 0
+    assert is_gone(child)
+
+
+def test_a_supervisor_that_is_killed_leaves_no_process_and_frees_its_port(serving: Serving) -> None:
+    family = psutil.Process(serving.process.pid).children(recursive=True)
+    assert serving.serving_pid() in [child.pid for child in family]
+
+    serving.signal(signal.SIGKILL)
+
+    eventually(lambda: all(is_gone(child.pid) for child in family), what=f"still there: {family}")
+    assert is_free(serving.port)
+
+
+def test_a_process_that_is_killed_is_replaced(serving: Serving) -> None:
+    before = serving.serving_pid()
+
+    os.kill(before, signal.SIGKILL)
+
+    eventually(lambda: is_gone(before), what="it did not die")
+    assert serving.serving_pid() != before  # whoever asks meanwhile waits, and is not refused
+
+
+def test_a_successor_that_does_not_start_leaves_the_predecessor_in_place(tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    with Serving(environment={"BROKEN_START": str(broken)}) as serving:
+        before = serving.wait_until_ready().serving_pid()
+        broken.touch()
+
+        serving.signal(signal.SIGHUP)
+
+        assert serving.process.stderr
+        said = [serving.process.stderr.readline() for _ in range(2)]
+        assert any("BROKEN: this start was broken on purpose" in line for line in said)
+        assert serving.serving_pid() == before
+        serving.signal(signal.SIGTERM)
+        assert serving.finish()[0] == 0
+
+
+def test_a_start_that_fails_is_said_once_and_not_tried_for_ever(tmp_path: Path) -> None:
+    with Serving(environment={"BROKEN_START": str(tmp_path)}) as serving:
+        code, said = serving.finish()
+
+    assert code == 1
+    assert said.count("BROKEN: this start was broken on purpose") == 1
+    assert "did not start" in said
+    assert "Traceback" not in said
+
+
+def test_several_processes_are_all_replaced_one_after_the_other() -> None:
+    with Serving(workers=2) as serving:
+        serving.wait_until_ready()
+        before = {child.pid for child in _api_processes(serving)}
+
+        serving.signal(signal.SIGHUP)
+
+        eventually(lambda: all(is_gone(pid) for pid in before), what="an old process stayed")
+        eventually(lambda: len(_api_processes(serving)) == 2, what="not two processes")
+
+
+def _api_processes(serving: Serving) -> list[psutil.Process]:
+    return [child for child in psutil.Process(serving.process.pid).children() if _serves(child)]
+
+
+def _serves(child: psutil.Process) -> bool:
+    try:
+        return "spawn_main" in " ".join(child.cmdline())
+    except psutil.Error:  # it has just ended
+        return False

@@ -1,0 +1,130 @@
+"""Numbers of episodes: 1, 2, 3 ... in each project, whoever saves at the same time."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from generation_service.database import Database
+from generation_service.database.tables import episodes as table
+from generation_service.database.tables import projects
+from generation_service.jobs.model import Job, Json
+from generation_service.jobs.ports import Ending
+from generation_service.pipeline import episodes
+from tests.pipeline.harness import Pipeline, job_for
+
+CONTENT: Mapping[str, Json] = {
+    "recipe": "script",
+    "title": "밤",
+    "language": "ko",
+    "generator": "extractive-v1",
+    "text": "글",
+    "summary": "줄거리",
+}
+
+
+def job_in(project: str) -> Job:
+    return job_for({"project_id": project, "episode_data": {"title": "밤"}})
+
+
+async def save(database: Database, project: str) -> tuple[str, int]:
+    job = job_in(project)
+    return await database.write(lambda connection: episodes.save(connection, job, CONTENT))
+
+
+async def numbers(database: Database, project: str) -> list[int]:
+    listed = await database.read(lambda connection: episodes.list_episodes(connection, project, 500))
+    return [episode.number for episode in listed]
+
+
+async def test_fifty_at_once_are_numbered_one_to_fifty(database: Database) -> None:
+    saved = await asyncio.gather(*(save(database, "p") for _ in range(50)))
+
+    assert sorted(number for _, number in saved) == list(range(1, 51))
+    assert await numbers(database, "p") == list(range(1, 51))
+
+
+async def test_each_project_counts_by_itself(database: Database) -> None:
+    for project in ("a", "b", "a"):
+        await save(database, project)
+
+    assert (await numbers(database, "a"), await numbers(database, "b")) == ([1, 2], [1])
+
+
+async def test_a_transaction_that_is_rolled_back_leaves_no_gap(database: Database) -> None:
+    def failing(connection: Connection) -> None:
+        episodes.save(connection, job_in("p"), CONTENT)
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await database.write(failing)
+    await save(database, "p")
+
+    assert await numbers(database, "p") == [1]
+
+
+async def test_a_job_saves_one_episode_only(database: Database) -> None:
+    job = job_in("p")
+    await database.write(lambda connection: episodes.save(connection, job, CONTENT))
+
+    with pytest.raises(IntegrityError):
+        await database.write(lambda connection: episodes.save(connection, job, CONTENT))
+    assert await numbers(database, "p") == [1]
+
+
+async def test_a_list_goes_on_after_its_cursor(database: Database) -> None:
+    for _ in range(5):
+        await save(database, "p")
+
+    page = await database.read(lambda connection: episodes.list_episodes(connection, "p", 2, after=2))
+
+    assert [episode.number for episode in page] == [3, 4]
+    assert page[0].content is None
+
+
+async def test_an_episode_is_found_by_number_and_by_job(database: Database) -> None:
+    job = job_in("p")
+    episode_id, number = await database.write(lambda connection: episodes.save(connection, job, CONTENT))
+
+    by_number = await database.read(lambda connection: episodes.find_episode(connection, "p", number))
+    by_job = await database.read(lambda connection: episodes.episode_of_job(connection, job.id))
+    missing = await database.read(lambda connection: episodes.find_episode(connection, "p", 99))
+
+    assert by_number == by_job
+    assert by_number is not None
+    assert (by_number.id, by_number.content, by_number.job_id) == (episode_id, CONTENT, job.id)
+    assert missing is None
+
+
+async def test_only_the_last_episodes_are_looked_back_on(database: Database) -> None:
+    for _ in range(7):
+        await save(database, "p")
+
+    earlier = await database.read(lambda connection: episodes.latest(connection, "p", 5))
+
+    assert [(one.number, one.summary) for one in earlier] == [(number, "줄거리") for number in range(3, 8)]
+
+
+@pytest.mark.parametrize("status", ["failed", "cancelled"])
+async def test_a_job_that_did_not_complete_leaves_no_episode(sqlite_database: Database, status: Any) -> None:
+    kind = Pipeline(sqlite_database).kind
+    job = job_in("p")
+
+    result = await sqlite_database.write(lambda connection: kind.on_ended(connection, job, Ending(status=status), {}))
+
+    assert result is None
+    assert await numbers(sqlite_database, "p") == []
+
+
+async def test_a_project_that_is_there_already_goes_on_counting(database: Database) -> None:
+    def unit(connection: Connection) -> None:
+        row = {"id": "p", "episode_count": 0, "created_at": job_in("p").created_at}
+        connection.execute(insert(projects).values(**row))
+
+    await database.write(unit)
+    await save(database, "p")
+
+    assert await database.read(lambda connection: connection.execute(select(table.c.number)).scalar_one()) == 1

@@ -1,0 +1,136 @@
+"""Delivers jobs to RQ and looks for lost deliveries; Redis is never more than a hint."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from redis.exceptions import RedisError
+from rq import Queue
+from rq.queue import EnqueueData
+from rq.serializers import JSONSerializer
+
+from generation_service.jobs.model import Backend, Job, JobId
+from workers import scripts
+from workers.delivery import DeliveryThread, Entry
+from workers.names import (
+    FAILURE_TTL_SECONDS,
+    QUEUE_OF,
+    QUEUES,
+    RESULT_TTL_SECONDS,
+    RUN_JOB,
+    WAKE_CHANNEL,
+    intermediate_key,
+    queue_key,
+    rq_id,
+    started_key,
+)
+from workers.redis_connection import connect
+
+_MOST_PENDING = 100_000  # deliveries that may wait for Redis in this process
+_CLOSE_SECONDS = 2.0
+_NO_TIMEOUT = -1  # the job's own limits count, not RQ's
+
+
+class RqBackend:
+    """The backend `rq`. Safe to use from any thread and any event loop; forks begin with their own."""
+
+    backend: Backend = "rq"
+
+    def __init__(self, url: str, *, timeout_seconds: float) -> None:
+        # Two clients: a look at the queues must not wait for a delivery's connection, nor the other way round.
+        self._delivering = connect(url, timeout_seconds=timeout_seconds)
+        self._looking = connect(url, timeout_seconds=timeout_seconds)
+        self._queues = {
+            priority: Queue(name, connection=self._delivering, serializer=JSONSerializer)
+            for priority, name in QUEUE_OF.items()
+        }
+        self._find_missing = self._looking.register_script(scripts.FIND_MISSING)
+        self._take_away = self._looking.register_script(scripts.TAKE_AWAY)
+        self._thread = DeliveryThread(self._enqueue, most_pending=_MOST_PENDING)
+
+    def deliver(self, jobs: Iterable[Job]) -> None:
+        """Hand over to the delivery thread and return at once; never raises, and may lose them."""
+        self._thread.put([Entry(rq_id(job), job.id, job.priority) for job in jobs])
+
+    def missing(self, jobs: Sequence[Job]) -> set[JobId]:
+        """Those whose last delivery is in no queue, no intermediate list and no started registry.
+
+        One script looks everywhere at one instant, and every move of ours between two places is one
+        script, too: so an id on its way from a queue into a worker is always found. A stock `rq
+        worker` takes an id out of all lists for an instant between its pop and its registration;
+        so a job counts as lost only when it is missing twice in a row, a while apart.
+        Blocking. Raises ConnectionError where Redis does not answer.
+        """
+        if not jobs:
+            return set()
+        job_ids = {rq_id(job): job.id for job in jobs}
+        with _unreachable_as_connection_error():
+            absent = self._find_missing(keys=_places(), args=list(job_ids))
+        return {job_ids[one.decode()] for one in absent}
+
+    def forget(self, rq_ids: Iterable[str]) -> set[str]:
+        """Take these deliveries out of the queues, with their traces; return those that were still waiting.
+
+        One script, so no worker can pop what it takes. What a worker has popped already stays: only
+        the claim can refuse that. Blocking. Raises ConnectionError where Redis does not answer.
+        """
+        wanted = list(rq_ids)
+        if not wanted:
+            return set()
+        with _unreachable_as_connection_error():
+            taken = self._take_away(keys=[queue_key(queue) for queue in QUEUES], args=wanted)
+        return {one.decode() for one in taken}
+
+    def queue_depths(self) -> Mapping[str, int]:
+        """How many ids wait in each queue, by its name. Blocking. Raises ConnectionError."""
+        with _unreachable_as_connection_error(), self._looking.pipeline(transaction=False) as pipeline:
+            for queue in QUEUES:
+                pipeline.llen(queue_key(queue))
+            return dict(zip(QUEUES, pipeline.execute(), strict=True))
+
+    def ping(self) -> bool:
+        """Whether Redis answers within the time-out; blocking, never raises."""
+        try:
+            return bool(self._looking.ping())
+        except RedisError:
+            return False
+
+    def close(self) -> None:
+        """Send what is pending, for at most two seconds, and close the connections."""
+        self._thread.close(_CLOSE_SECONDS)
+        for client in (self._delivering, self._looking):
+            client.close()
+
+    def _enqueue(self, entries: Sequence[Entry]) -> None:
+        with self._delivering.pipeline() as pipeline:
+            for priority, queue in self._queues.items():
+                prepared = [_prepare(entry) for entry in entries if entry.priority == priority]
+                if prepared:
+                    queue.enqueue_many(prepared, pipeline=pipeline)
+            pipeline.publish(WAKE_CHANNEL, b"")
+            pipeline.execute()
+
+
+def _prepare(entry: Entry) -> EnqueueData:
+    # RQ's default description is the call with its arguments; ours says nothing but the id it has anyway.
+    return Queue.prepare_data(
+        RUN_JOB,
+        args=(entry.job_id,),
+        timeout=_NO_TIMEOUT,
+        result_ttl=RESULT_TTL_SECONDS,
+        failure_ttl=FAILURE_TTL_SECONDS,
+        description=f"job {entry.job_id}",
+        job_id=entry.rq_id,
+    )
+
+
+def _places() -> list[str]:
+    """Where a delivery can be: the script takes the first two thirds as lists, the rest as registries."""
+    return [place(queue) for place in (queue_key, intermediate_key, started_key) for queue in QUEUES]
+
+
+@contextmanager
+def _unreachable_as_connection_error() -> Iterator[None]:
+    try:
+        yield
+    except RedisError as error:
+        raise ConnectionError(f"Redis did not answer: {type(error).__name__}") from error

@@ -1,0 +1,183 @@
+"""The Lua scripts: each is one step that no other client of Redis can come in between."""
+
+# KEYS: lists (two thirds), then started registries. ARGV: RQ ids. Returns those that are nowhere.
+FIND_MISSING = """
+local wanted = {}
+for _, id in ipairs(ARGV) do wanted[id] = true end
+local lists = #KEYS / 3 * 2
+for i = 1, #KEYS do
+  if i <= lists then
+    for _, id in ipairs(redis.call('LRANGE', KEYS[i], 0, -1)) do wanted[id] = nil end
+  else
+    for _, member in ipairs(redis.call('ZRANGE', KEYS[i], 0, -1)) do
+      wanted[string.match(member, '^[^:]*')] = nil
+    end
+  end
+end
+local missing = {}
+for _, id in ipairs(ARGV) do
+  if wanted[id] then missing[#missing + 1] = id end
+end
+return missing
+"""
+
+# KEYS: queues. ARGV: RQ ids. Takes them out, with their hashes, and returns those that were there.
+# Each list is read once and written once: an LREM for each id would be quadratic.
+TAKE_AWAY = """
+local wanted, taken = {}, {}
+for _, id in ipairs(ARGV) do wanted[id] = true end
+for i = 1, #KEYS do
+  local kept, before = {}, #taken
+  for _, id in ipairs(redis.call('LRANGE', KEYS[i], 0, -1)) do
+    if wanted[id] then taken[#taken + 1] = id else kept[#kept + 1] = id end
+  end
+  if #taken > before then
+    redis.call('DEL', KEYS[i])
+    for first = 1, #kept, 1000 do
+      redis.call('RPUSH', KEYS[i], unpack(kept, first, math.min(first + 999, #kept)))
+    end
+  end
+end
+for _, id in ipairs(taken) do redis.call('UNLINK', 'rq:job:' .. id) end
+return taken
+"""
+
+# KEYS: queues in the order of their priority. ARGV: how many at most, and the largest payload of interest.
+# Returns nil while suspended, so that `rq suspend` is a barrier; else {queue number, RQ id, payload} of each.
+# Where Redis is out of memory a list can only get shorter: then nothing stands in the intermediate list, and
+# if this worker dies too, recovery finds that the delivery is nowhere.
+POP = """
+if redis.call('EXISTS', 'rq:suspended') == 1 then return false end
+local most, largest = tonumber(ARGV[1]), tonumber(ARGV[2])
+local popped, failure = {}, nil
+for i = 1, #KEYS do
+  while #popped < most do
+    local id = redis.pcall('LMOVE', KEYS[i], KEYS[i] .. ':intermediate', 'LEFT', 'RIGHT')
+    if type(id) == 'table' and string.find(id.err, 'OOM', 1, true) then id = redis.pcall('LPOP', KEYS[i]) end
+    if type(id) == 'table' then failure = id end
+    if type(id) ~= 'string' then break end
+    local payload = redis.pcall('HGET', 'rq:job:' .. id, 'data')
+    if type(payload) ~= 'string' then payload = false end
+    if payload and #payload > largest then payload = string.sub(payload, 1, largest + 1) end
+    popped[#popped + 1] = {i, id, payload}
+  end
+end
+if failure and #popped == 0 then return failure end
+return popped
+"""
+
+# KEYS: the worker's hash. ARGV: what to write, as JSON. Returns whether the worker is (still) registered, and the
+# first thing that went wrong. Each write is tried whatever became of the others, removals first: they need no memory.
+# Running it twice with the same book changes nothing but the trace of a result.
+KEEP_BOOK = """
+local book = cjson.decode(ARGV[1])
+local failure = ''
+local function try(...)
+  local answer = redis.pcall(...)
+  if type(answer) == 'table' and answer.err then
+    if failure == '' then failure = answer.err end
+    return nil
+  end
+  return answer
+end
+for _, one in ipairs(book.returned) do
+  local waiting = 'rq:queue:' .. one.queue
+  if try('LREM', waiting .. ':intermediate', 1, one.id) == 1 then try('LPUSH', waiting, one.id) end
+end
+for _, one in ipairs(book.ended) do
+  local job, results = 'rq:job:' .. one.id, 'rq:results:' .. one.id
+  try('LREM', 'rq:queue:' .. one.queue .. ':intermediate', 1, one.id)
+  try('ZREM', 'rq:wip:' .. one.queue, one.id .. ':' .. one.execution)
+  try('UNLINK', 'rq:execution:' .. one.id .. ':' .. one.execution)
+  try('ZREM', 'rq:executions:' .. one.id, one.execution)
+  if try('EXISTS', job) == 1 then
+    try('HSET', job, 'status', one.status, 'started_at', one.started_at, 'ended_at', one.ended_at,
+      'last_heartbeat', one.ended_at, 'worker_name', book.worker)
+    try('EXPIRE', job, one.ttl)
+    try('ZADD', 'rq:' .. one.registry .. ':' .. one.queue, book.time + one.ttl, one.id)
+    try('XADD', results, 'MAXLEN', 10, '*', 'type', one.result, 'worker_name', book.worker,
+      'execution_id', one.execution, 'execution_started_at', one.started, 'execution_ended_at', one.ended)
+    try('EXPIRE', results, one.ttl)
+  end
+end
+for _, one in ipairs(book.running) do
+  local job, execution = 'rq:job:' .. one.id, 'rq:execution:' .. one.id .. ':' .. one.execution
+  if try('ZADD', 'rq:wip:' .. one.queue, book.time + book.ttl, one.id .. ':' .. one.execution) then
+    try('LREM', 'rq:queue:' .. one.queue .. ':intermediate', 1, one.id)
+  end
+  try('HSET', execution, 'id', one.execution, 'created_at', one.started, 'last_heartbeat', book.time,
+    'worker_name', book.worker)
+  try('EXPIRE', execution, book.ttl)
+  try('ZADD', 'rq:executions:' .. one.id, book.time + book.ttl, one.execution)
+  try('EXPIRE', 'rq:executions:' .. one.id, book.ttl)
+  if try('EXISTS', job) == 1 then
+    try('HSET', job, 'status', 'started', 'started_at', one.started_at, 'last_heartbeat', book.fields.last_heartbeat,
+      'worker_name', book.worker)
+  end
+end
+if try('EXISTS', KEYS[1]) ~= 1 then return {0, failure} end
+for name, value in pairs(book.fields) do try('HSET', KEYS[1], name, value) end
+if book.current == '' then try('HDEL', KEYS[1], 'current_job')
+else try('HSET', KEYS[1], 'current_job', book.current) end
+try('EXPIRE', KEYS[1], book.ttl)
+return {1, failure}
+"""
+
+# ARGV: pairs of a queue's key and an RQ id. Takes foreign entries out for good, with all that is theirs: nobody,
+# no dashboard either, shall be tempted to unpickle them.
+REMOVE = """
+for i = 1, #ARGV, 2 do
+  redis.call('LREM', ARGV[i] .. ':intermediate', 1, ARGV[i + 1])
+  redis.call('UNLINK', 'rq:job:' .. ARGV[i + 1], 'rq:job:' .. ARGV[i + 1] .. ':dependents')
+end
+"""
+
+# KEYS: the lock. ARGV: how long it holds in seconds, after how many seconds an id in an intermediate list counts as
+# left behind, then names of queues. Cleans up after workers that were killed, without any callback or retry:
+#   started, but its heartbeat has ended: forgotten (the lease in the database decides what becomes of the job);
+#   popped, but never started: back to the front of its queue (should it run after all: the claim decides);
+#   registered, but its hash has expired: a worker no more.
+MAINTAIN = """
+if not redis.call('SET', KEYS[1], '1', 'NX', 'EX', ARGV[1]) then return {0, 0} end
+local clock = redis.call('TIME')
+local now, stale = tonumber(clock[1]), tonumber(ARGV[2])
+local forgotten, returned = 0, 0
+local workers = redis.call('SMEMBERS', 'rq:workers')
+for i = 3, #ARGV do
+  local waiting, wip = 'rq:queue:' .. ARGV[i], 'rq:wip:' .. ARGV[i]
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', wip, 0, now)) do
+    local id = string.match(member, '^[^:]*')
+    redis.call('ZREM', wip, member)
+    redis.call('UNLINK', 'rq:job:' .. id, 'rq:execution:' .. member, 'rq:executions:' .. id)
+    forgotten = forgotten + 1
+  end
+  for _, registry in ipairs({'finished', 'failed'}) do
+    redis.call('ZREMRANGEBYSCORE', 'rq:' .. registry .. ':' .. ARGV[i], 0, now)
+  end
+  local seen, started = waiting .. ':intermediate:seen', {}
+  for _, member in ipairs(redis.call('ZRANGE', wip, 0, -1)) do started[string.match(member, '^[^:]*')] = true end
+  local known = {}
+  for _, id in ipairs(redis.call('LRANGE', waiting .. ':intermediate', 0, -1)) do
+    local first = redis.call('HGET', seen, id)
+    if not started[id] and first and now - tonumber(first) >= stale then
+      redis.call('LREM', waiting .. ':intermediate', 1, id)
+      redis.call('LPUSH', waiting, id)
+      returned = returned + 1
+    elseif started[id] then
+      redis.call('LREM', waiting .. ':intermediate', 1, id)
+    else
+      known[#known + 1] = {id, first or now}
+    end
+  end
+  redis.call('DEL', seen)
+  for _, one in ipairs(known) do redis.call('HSET', seen, one[1], one[2]) end
+  if #known > 0 then redis.call('EXPIRE', seen, 3600) end
+  for _, key in ipairs(workers) do
+    if redis.call('EXISTS', key) == 0 then redis.call('SREM', 'rq:workers:' .. ARGV[i], key) end
+  end
+end
+for _, key in ipairs(workers) do
+  if redis.call('EXISTS', key) == 0 then redis.call('SREM', 'rq:workers', key) end
+end
+return {forgotten, returned}
+"""

@@ -81,7 +81,7 @@ class Runtime:
         self.heartbeat.start()
         counting = Loop(name="totals", turn=self._store_totals, pause_seconds=_TOTALS_SECONDS)
         ticker = Loop(name="ticker", turn=self.fire_schedules, pause_seconds=_TICK_SECONDS)
-        loops = [self.recovery, ticker, counting] if self.role in {"api", "worker"} else []
+        loops: list[Recovery | Loop] = [self.recovery, ticker, counting] if self.role in {"api", "worker"} else []
         for loop in loops:
             loop.start()
         if self.role == "api":
@@ -158,7 +158,9 @@ def build(settings: Settings, role: Role) -> Runtime:
     )
     background = BackgroundRunner(executor=executor, heartbeat=heartbeat, capacity=settings.background_max_concurrency)
     rq = RqBackend(settings.redis_address, timeout_seconds=settings.redis_timeout_seconds) if uses_redis else None
-    backends: dict[Backend, DeliveryBackend] = {"background_tasks": background} | ({"rq": rq} if rq else {})
+    backends: dict[Backend, DeliveryBackend] = {"background_tasks": background}
+    if rq is not None:
+        backends["rq"] = rq
     jobs = Jobs(database=database, kinds=kinds, admission=_admission(settings), wakeups=wakeups)
     return Runtime(
         role=role,
@@ -189,9 +191,7 @@ def build(settings: Settings, role: Role) -> Runtime:
     )
 
 
-def _kinds(
-    settings: Settings, database: Database, objects: ObjectStore, model: LanguageModel
-) -> dict[str, JobKind]:
+def _kinds(settings: Settings, database: Database, objects: ObjectStore, model: LanguageModel) -> dict[str, JobKind]:
     reading = Reading(objects, Parser.of(settings))
     tools = Tools(
         database=database,

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from generation_service.api import generation, health, metrics, problems, projects, results, system
+from generation_service.api import documents, generation, health, metrics, problems, projects, results, system
 from generation_service.api.auth import Identity
 from generation_service.api.drain import Drain
 from generation_service.api.feed import Feed
@@ -23,7 +23,7 @@ Errors are `application/problem+json` (RFC 9457) with a stable `code`, in Englis
 """
 
 # system before generation: /api/generation/system-info is no job.
-_ROUTERS = (system, generation, results, projects, health, metrics)
+_ROUTERS = (system, generation, results, projects, documents, health, metrics)
 
 
 def create_app(runtime: Runtime) -> FastAPI:

@@ -81,3 +81,16 @@ STREAM: dict[int | str, dict[str, Any]] = {
     204: {"description": "the job has ended and there is nothing behind this event"},
 }
 FOLLOW: dict[str, Any] = {"parameters": [_LAST_EVENT_ID]}
+_UPLOAD_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["file", "container_id"],
+    "properties": {
+        "file": {"type": "string", "format": "binary", "description": "PDF, DOCX, TXT or Markdown"},
+        "container_id": {"type": "string", "description": "the project whose generations may read it"},
+        "use_multimodal": {"type": "boolean", "default": False},
+    },
+}
+UPLOAD: dict[str, Any] = {
+    "parameters": [_KEY],
+    "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _UPLOAD_SCHEMA}}},
+}

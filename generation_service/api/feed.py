@@ -199,5 +199,6 @@ def _last_numbers(connection: Connection, job_ids: Sequence[JobId]) -> Mapping[J
     found: dict[JobId, int] = {}
     for start in range(0, len(job_ids), _IDS_A_QUERY):
         some = job_ids[start : start + _IDS_A_QUERY]
-        found.update(connection.execute(select(jobs.c.id, jobs.c.seq).where(jobs.c.id.in_(some))).tuples())
+        rows = connection.execute(select(jobs.c.id, jobs.c.seq).where(jobs.c.id.in_(some)))
+        found.update({row.id: row.seq for row in rows})
     return found

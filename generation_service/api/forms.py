@@ -12,9 +12,10 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
 from generation_service.errors import Refused
+from generation_service.settings import MIB
 
 _FILE_FIELD = "file"
-_CHUNK_BYTES = 1024 * 1024
+_CHUNK_BYTES = MIB
 _MOST_FIELDS = 32
 _MOST_FIELD_BYTES = 16 * 1024
 
@@ -38,7 +39,7 @@ class Form:
 async def uploaded_form(request: Request, *, max_file_bytes: int) -> AsyncIterator[Form]:
     """Read the request's form; its file is gone when the context ends.
 
-    Raises Refused: `unsupported_media_type` (415), `malformed_multipart` (400), `too_large` (413).
+    Raises Refused: `unsupported_media_type` (415), `malformed_multipart` (400), `document_too_large` (413).
     """
     kind, options = parse_options_header(request.headers.get("content-type"))
     boundary = options.get(b"boundary")
@@ -127,7 +128,7 @@ class _FormReader:
         elif self._name == _FILE_FIELD:
             self.form.file_size += end - start
             if self.form.file_size > self._max_file_bytes:
-                raise Refused("too_large", 413, params={"max_bytes": self._max_file_bytes})
+                raise Refused("document_too_large", 413, params={"megabytes": self._max_file_bytes // MIB})
             self._pending += data[start:end]
 
     def _part_ends(self) -> None:

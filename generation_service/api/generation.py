@@ -14,7 +14,7 @@ from generation_service.api.auth import Caller, StreamReader
 from generation_service.api.bodies import json_body
 from generation_service.api.headers import LARGEST_SEQUENCE, idempotency_key, last_event_id, preferred_wait
 from generation_service.api.models import JobPage, JobResource
-from generation_service.api.ports import Runtime, runtime_of
+from generation_service.api.ports import deliver, runtime_of
 from generation_service.api.problems import Invalid, responses
 from generation_service.api.requests import RetryRequest, canonical, checked, generation_request, job_of
 from generation_service.api.resources import job_resource
@@ -56,9 +56,9 @@ async def submit(request: Request, after: BackgroundTasks, user_id: Caller) -> R
     seconds = preferred_wait(request)
     if seconds is None:
         if not submitted.replayed:
-            after.add_task(_deliver, runtime, submitted.job)
+            after.add_task(deliver, runtime, submitted.job)
         return await _accepted(request, submitted.job, headers)
-    await _deliver(runtime, submitted.job)
+    await deliver(runtime, submitted.job)
     job = await until_ended(runtime, request.app.state.drain, submitted.job, seconds)
     return await _accepted(request, job, headers | {"Preference-Applied": f"wait={seconds}"})
 
@@ -129,7 +129,7 @@ async def retry(request: Request, after: BackgroundTasks, job_id: JobIdPath, use
     wanted = checked(await json_body(request, required=False), RetryRequest)
     job = await runtime.jobs.get(job_id, user_id)
     reopened = await runtime.jobs.reopen(job.id, wanted.from_step)
-    after.add_task(_deliver, runtime, reopened)
+    after.add_task(deliver, runtime, reopened)
     return await _accepted(request, reopened, {})
 
 
@@ -155,11 +155,6 @@ async def events(
     job = await runtime_of(request).jobs.get(job_id, reader.user_id)
     streams: Streams = request.app.state.streams
     return reader.mark(streams.open(job, after if resume is None else resume), request)
-
-
-async def _deliver(runtime: Runtime, job: Job) -> None:
-    """After the commit, and after the answer: a hint, which recovery repeats where it got lost."""
-    runtime.adapter.deliver([job])
 
 
 async def _accepted(request: Request, job: Job, headers: dict[str, str]) -> Response:

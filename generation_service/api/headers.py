@@ -20,18 +20,22 @@ _LONGEST_KEY = 255
 
 
 def idempotency_key(request: Request, route: str, validated: Json) -> IdempotencyKey | None:
-    """The key that the caller gave, with the fingerprint of the validated request; None where there is none.
+    """The key of `given_key` with the fingerprint of the validated request; None where there is none."""
+    key = given_key(request)
+    return None if key is None else IdempotencyKey(route=route, key=key, fingerprint=fingerprint(validated))
+
+
+def given_key(request: Request) -> str | None:
+    """The Idempotency-Key that the caller gave; None where there is none.
 
     A key may be quoted, as the IETF draft (draft-ietf-httpapi-idempotency-key-header) has it, or bare.
     Raises Refused `idempotency_key_invalid` (400).
     """
     given = request.headers.getlist("idempotency-key")
-    if not given:
-        return None
     key = parse_key(given[0]) if len(given) == 1 else None
-    if key is None:
+    if given and key is None:
         raise Refused("idempotency_key_invalid", 400)
-    return IdempotencyKey(route=route, key=key, fingerprint=fingerprint(validated))
+    return key
 
 
 def parse_key(header: str) -> str | None:

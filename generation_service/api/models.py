@@ -148,3 +148,75 @@ class TicketModel(_Shape):
     ticket: str
     expires_at: datetime
     expires_in_seconds: int
+
+
+class FileInfo(_Shape):
+    """The file as it was taken."""
+
+    original_name: str = Field(description="a label, never a path")
+    file_size: int
+    file_type: str = Field(description="by its bytes: .pdf, .docx, .txt or .md")
+
+
+class ProcessingStats(_Shape):
+    """How the upload went, and what happens now."""
+
+    upload_time: float = Field(description="seconds")
+    status: str
+    message: str
+
+
+class UploadModel(_Shape):
+    """An accepted upload."""
+
+    success: bool
+    message: str
+    document_id: str
+    file_info: FileInfo
+    processing_stats: ProcessingStats
+    task_id: str = Field(description="the id of the job that reads it")
+
+
+class DocumentStatusModel(_Shape):
+    """Where a document stands."""
+
+    success: bool
+    document_id: str
+    file_name: str
+    status: Literal["pending", "processing", "completed", "failed"]
+    progress: float = Field(ge=0, le=100)
+    code: str | None = Field(description="why it failed, for programs")
+    error: str | None = Field(description="why it failed, for people")
+    started_at: datetime | None
+    completed_at: datetime | None
+    message: str
+    task_id: str
+
+
+class DocumentUrls(_Shape):
+    """Where to go on from here."""
+
+    self: str
+    status: str
+    events: str
+
+
+class DocumentResource(DocumentStatusModel):
+    """A document."""
+
+    container_id: str = Field(description="the project whose generations may read it")
+    file_type: str
+    file_size: int
+    sha256: str
+    pages: int | None
+    characters: int | None
+    language: str | None
+    created_at: datetime
+    urls: DocumentUrls
+
+
+class DocumentPage(_Shape):
+    """One page of documents, the newest first."""
+
+    items: list[DocumentResource]
+    next_cursor: str | None

@@ -1,19 +1,18 @@
 """What the API asks of the process it runs in; the composition root builds it."""
 
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from starlette.requests import Request
 
 from generation_service.database import Database
+from generation_service.documents import Documents
+from generation_service.jobs.model import Job
 from generation_service.jobs.ports import Delivery
 from generation_service.jobs.service import Jobs
 from generation_service.settings import Settings
 from generation_service.telemetry import JobTelemetry
 from generation_service.wakeups import Fanout
-
-if TYPE_CHECKING:
-    from generation_service.documents import Documents
 
 
 class RedisBackend(Protocol):
@@ -36,7 +35,7 @@ class Runtime(Protocol):
     def jobs(self) -> Jobs: ...
 
     @property
-    def documents(self) -> "Documents": ...
+    def documents(self) -> Documents: ...
 
     @property
     def wakeups(self) -> Fanout: ...
@@ -58,3 +57,8 @@ def runtime_of(request: Request) -> Runtime:
     """The runtime of the application that answers this request."""
     runtime: Runtime = request.app.state.runtime
     return runtime
+
+
+async def deliver(runtime: Runtime, job: Job) -> None:
+    """Tell the job's backend, after the commit: a hint, which recovery repeats where it got lost."""
+    runtime.adapter.deliver([job])

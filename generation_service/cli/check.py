@@ -11,7 +11,7 @@ import click
 from redis.exceptions import RedisError
 
 from generation_service.cli.terminal import missing_sqlite_file, open_database, print_json, say
-from generation_service.database import schema
+from generation_service.database import Database, schema
 from generation_service.errors import ConfigurationError, ServiceError
 from generation_service.jobs.routing import current_mode
 from generation_service.settings import Settings, load_settings
@@ -73,22 +73,26 @@ def _address(settings: Settings) -> Finding:
 
 
 def _database(settings: Settings) -> Finding:
-    absent = missing_sqlite_file(settings)
-    if absent:
-        return _writable("database", absent.parent, say("check.database.absent", path=absent))
     try:
+        absent = missing_sqlite_file(settings)
+        if absent:
+            return _writable("database", absent.parent, say("check.database.absent", path=absent))
         database = open_database(settings)
         try:
-            found, needed = schema.current_version(database), schema.newest_version()
-            mode = database.read_now(current_mode) if found == needed else None
+            return _schema(database)
         finally:
             database.close()
-    except (ServiceError, OSError) as error:
-        return Finding("database", "failed", str(error))
+    except ServiceError as error:
+        return Finding("database", "failed", error.message)
+
+
+def _schema(database: Database) -> Finding:
+    found, needed = schema.current_version(database), schema.newest_version()
     if not found:
         return Finding("database", "ok", say("check.database.empty", needed=needed))
     if found != needed:
         return Finding("database", "failed", say("check.database.other", found=found, needed=needed))
+    mode = database.read_now(current_mode)
     said = say("check.database.ready", found=found)
     if mode:
         said += " " + say("check.database.mode", type=mode.target, source=mode.source, since=mode.since.isoformat())

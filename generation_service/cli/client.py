@@ -17,7 +17,9 @@ from generation_service.settings import Settings
 _SILENCE_SECONDS = 45.0
 _CONNECT_SECONDS = 5.0
 _ANSWER_SECONDS = 60.0
-_TRIES = 4
+# Nobody there at the very first request: most likely nobody ever was. Later on it is a restart.
+_PAUSES_AT_FIRST = (0.25, 0.5, 1.0)
+_PAUSES_LATER = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0, 8.0, 8.0)
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -40,6 +42,7 @@ class Api:
 
     def __init__(self, url: str, token: str | None = None) -> None:
         self.url = url
+        self._answered = False
         try:
             self._http = httpx2.Client(
                 base_url=url,
@@ -63,16 +66,16 @@ class Api:
 
     def submit(self, body: Mapping[str, Any], key: str) -> dict[str, Any]:
         """Submit a generation under an Idempotency-Key, so that a lost answer can be asked for again."""
-        return self._again("POST", "/api/generation", json=body, headers={"Idempotency-Key": key})
+        return dict(self._again("POST", "/api/generation", json=body, headers={"Idempotency-Key": key}).json())
 
     def job(self, job_id: str) -> dict[str, Any]:
         """The job resource."""
-        return self._again("GET", f"/api/generation/{quote(job_id, safe='')}")
+        return dict(self._again("GET", f"/api/generation/{quote(job_id, safe='')}").json())
 
     def result(self, job_id: str, file_format: str) -> bytes:
         """The text that a completed job left, as `markdown`, `fountain`, `docx` or `json`."""
         path = f"/api/generation/{quote(job_id, safe='')}/result"
-        return self._request("GET", path, params={"format": file_format}).content
+        return self._again("GET", path, params={"format": file_format}).content
 
     def upload(self, path: Path, project_id: str) -> dict[str, Any]:
         """Upload one document. Not tried again: whether the first try arrived is not known."""
@@ -83,7 +86,7 @@ class Api:
 
     def document_status(self, document_id: str) -> dict[str, Any]:
         """How far reading a document has come."""
-        return self._again("GET", f"/api/v1/documents/{quote(document_id, safe='')}/status")
+        return dict(self._again("GET", f"/api/v1/documents/{quote(document_id, safe='')}/status").json())
 
     @contextmanager
     def events(self, job_id: str, after: int) -> Iterator[Iterator[httpx2.ServerSentEvent] | None]:
@@ -99,20 +102,19 @@ class Api:
                 raise _problem(source.response)
             yield None if source.response.status_code == httpx2.codes.NO_CONTENT else iter(source)
 
-    def _again(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
+    def _again(self, method: str, path: str, **arguments: Any) -> httpx2.Response:
         """As `_request`, for what may be sent twice: tried again while nobody answers."""
-        for pause in (*(0.25 * 2**number for number in range(_TRIES - 1)), None):
+        for pause in _PAUSES_LATER if self._answered else _PAUSES_AT_FIRST:
             try:
-                return dict(self._request(method, path, **arguments).json())
+                return self._request(method, path, **arguments)
             except TransientError:
-                if pause is None:
-                    raise
                 time.sleep(pause)
-        raise AssertionError("unreachable")
+        return self._request(method, path, **arguments)
 
     def _request(self, method: str, path: str, **arguments: Any) -> httpx2.Response:
         with self._translated():
             answer = self._http.request(method, path, **arguments)
+        self._answered = True
         if answer.is_error:
             raise _problem(answer)
         return answer

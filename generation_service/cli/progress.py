@@ -121,5 +121,5 @@ def _line(event: Event) -> str:
     if event.type == "step":
         reason = data.get("reason") or (data.get("error") or {}).get("message") or ""
         return f"{data.get('step', '')}: {status}" + (f" ({reason})" if reason else "")
-    where = f" ({data['backend']})" if data.get("backend") else ""
-    return say("progress.job", status=status) + where
+    known = ", ".join(str(data[name]) for name in ("backend", "reason") if data.get(name))
+    return say("progress.job", status=status) + (f" ({known})" if known else "")

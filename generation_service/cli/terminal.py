@@ -6,9 +6,10 @@ from typing import Any
 
 import click
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from generation_service.database import Database, schema
-from generation_service.errors import Refused, ServiceError
+from generation_service.errors import ConfigurationError, Refused, ServiceError
 from generation_service.settings import Settings, terminal_locale
 from generation_service.texts import Language, has_text, language_of_locale, text
 
@@ -42,8 +43,13 @@ def explain(error: ServiceError) -> str:
 
 
 def open_database(settings: Settings) -> Database:
-    """The database that the settings name, for one command; the caller closes it."""
-    return Database(settings.database_url, pool_size=settings.database_pool_size)
+    """The database that the settings name, for one command; the caller closes it. Raises ConfigurationError."""
+    try:
+        return Database(settings.database_url, pool_size=settings.database_pool_size)
+    except (ArgumentError, ValueError) as error:
+        raise ConfigurationError(say("database.bad_url")) from error
+    except OSError as error:
+        raise ConfigurationError(say("database.no_file", path=error.filename, reason=error.strerror)) from error
 
 
 def prepare_database(settings: Settings) -> None:
@@ -57,6 +63,9 @@ def prepare_database(settings: Settings) -> None:
 
 def missing_sqlite_file(settings: Settings) -> Path | None:
     """Where the SQLite database would be made; None where it exists, or where it is PostgreSQL."""
-    url = make_url(settings.database_url)
+    try:
+        url = make_url(settings.database_url)
+    except (ArgumentError, ValueError) as error:
+        raise ConfigurationError(say("database.bad_url")) from error
     path = Path(url.database or "")
     return path if url.get_backend_name() == "sqlite" and not path.exists() else None

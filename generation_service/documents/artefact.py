@@ -12,8 +12,6 @@ from generation_service.documents.splitting import CHUNKER, Piece, split
 from generation_service.errors import PermanentError
 from generation_service.retrieval import NewChunk
 
-_FORMAT = 1
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artefact:
@@ -48,15 +46,13 @@ def artefact_of(document: Document, parsed: Parsed) -> Artefact:
 
 def dumped(artefact: Artefact) -> bytes:
     """The artefact as JSON."""
-    return json.dumps({"format": _FORMAT, **asdict(artefact)}, ensure_ascii=False).encode()
+    return json.dumps(asdict(artefact), ensure_ascii=False).encode()
 
 
 def loaded(content: bytes) -> Artefact:
     """The artefact that was dumped. Raises PermanentError `artefact_unreadable` for anything else."""
     try:
         fields = json.loads(content)
-        if fields.pop("format") != _FORMAT:
-            raise ValueError("another format")
         pieces = [Piece(**piece) for piece in fields.pop("pieces")]
         return Artefact(**fields, pieces=pieces)
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from sqlalchemy import Connection, select
 
@@ -14,7 +15,6 @@ from generation_service.documents.model import Document
 from generation_service.documents.parsing import Parser
 from generation_service.documents.reading import Reading
 from generation_service.errors import PermanentError
-from generation_service.jobs.model import Json
 from generation_service.jobs.ports import StepRun
 from generation_service.objects import ObjectStore
 from generation_service.settings import Settings
@@ -25,13 +25,14 @@ _STILL_READING = "still_processing"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestReport:
-    """The ids of the documents that can be used, and `{document_id, file_name, code}` of each that cannot."""
+    """How many documents can be used, how many of them this run has read, and which cannot be used.
 
-    ready: Sequence[str] = ()
-    failed: Sequence[dict[str, str]] = ()
+    `failed` holds `{document_id, file_name, code}` of each that cannot.
+    """
 
-    def as_json(self) -> dict[str, Json]:
-        return {"ready": list(self.ready), "failed": list(self.failed)}
+    ready: int
+    ingested: int
+    failed: list[dict[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +70,17 @@ class Ingester:
         the store is away.
         """
         deadline = time.monotonic() + self._wait_seconds
+        ingested = 0
         while True:
             run.check_lease()
             seen = await self._look(run, project_id)
             if seen.free:
-                await self._ingest(run, seen.free[0])
+                ingested += await self._ingest(run, seen.free[0])
                 await run.progress(1 - (len(seen.free) + len(seen.held) - 1) / len(seen.all))
             elif seen.held and time.monotonic() < deadline:
                 await asyncio.sleep(_LOOK_SECONDS)
             else:
-                return _report(seen.all)
+                return _report(seen.all, ingested)
 
     async def _look(self, run: StepRun, project_id: str) -> _Seen:
         def unit(connection: Connection) -> _Seen:
@@ -103,21 +105,22 @@ class Ingester:
 
         return await self._database.read(unit)
 
-    async def _ingest(self, run: StepRun, document: Document) -> None:
+    async def _ingest(self, run: StepRun, document: Document) -> bool:
+        """Read one document; whether this run has read it."""
         if not await self._take(run, document):
-            return
+            return False
         try:
             artefact = await self._reading.read(document)
         except PermanentError as error:
-            code, message = error.code, error.message
-            await run.write(lambda connection: _failed(connection, document.id, code, message))
-            return
+            await run.write(partial(_fail, document_id=document.id, holder=run.job.id, error=error))
+            return False
         prepared = await self._reading.rows(artefact, document)
 
         def indexed(connection: Connection) -> None:
             rows.complete(connection, document.id, artefact.findings, prepared)
 
         await run.write(indexed)
+        return True
 
     async def _take(self, run: StepRun, document: Document) -> bool:
         taken = False
@@ -130,16 +133,17 @@ class Ingester:
         return taken
 
 
-def _failed(connection: Connection, document_id: str, code: str, message: str) -> None:
-    rows.fail(connection, document_id, code, message)
+def _fail(connection: Connection, *, document_id: str, holder: str, error: PermanentError) -> None:
+    rows.fail(connection, document_id, error.code, error.message, holder=holder)
 
 
-def _report(found: Sequence[Document]) -> IngestReport:
+def _report(found: Sequence[Document], ingested: int) -> IngestReport:
+    unusable = [document for document in found if document.status != "completed"]
     return IngestReport(
-        ready=[document.id for document in found if document.status == "completed"],
+        ready=len(found) - len(unusable),
+        ingested=ingested,
         failed=[
             {"document_id": document.id, "file_name": document.file_name, "code": document.code or _STILL_READING}
-            for document in found
-            if document.status != "completed"
+            for document in unusable
         ],
     )

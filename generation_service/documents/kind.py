@@ -37,14 +37,18 @@ class DocumentKind:
         reading = reading or Reading(objects, Parser.of(settings))
         self._steps = (PreprocessingStep(database, reading), DocumentStep(database, reading))
 
-    def steps(self, job: Job) -> Sequence[Step]:
+    def steps(self, job: Job) -> Sequence[Step]:  # noqa: ARG002 - the port's signature
         return self._steps
 
     def on_started(self, connection: Connection, job: Job) -> None:
         rows.start(connection, _document_id(job), job.id)
 
     def on_ended(
-        self, connection: Connection, job: Job, ending: Ending, steps: Mapping[str, StepRecord]
+        self,
+        connection: Connection,
+        job: Job,
+        ending: Ending,
+        steps: Mapping[str, StepRecord],  # noqa: ARG002 - as above
     ) -> Mapping[str, Json] | None:
         document_id = _document_id(job)
         if ending.status == "cancelled":

@@ -50,9 +50,7 @@ class Parsed:
 class Parser:
     """Reads files, a bounded number at once on one event loop."""
 
-    def __init__(
-        self, *, limits: Limits, wall_seconds: float, at_once: int, command: Sequence[str] = _COMMAND
-    ) -> None:
+    def __init__(self, *, limits: Limits, wall_seconds: float, at_once: int, command: Sequence[str] = _COMMAND) -> None:
         self._limits = limits
         self._wall_seconds = wall_seconds
         self._turns = asyncio.Semaphore(at_once)

@@ -68,10 +68,14 @@ def complete(
     return ended
 
 
-def fail(connection: Connection, document_id: str, code: str, error: str) -> bool:
-    """End the reading without a result; False where it had ended, or the document is gone."""
+def fail(connection: Connection, document_id: str, code: str, error: str, *, holder: str | None = None) -> bool:
+    """End the reading without a result; False where it had ended, or the document is gone.
+
+    With `holder` only while that job holds the document: a guest's verdict gives way to the document's own job.
+    """
+    condition = _NOT_READ_YET if holder is None else _NOT_READ_YET & (documents.c.held_by == holder)
     ended = {"status": "failed", "held_by": None, "code": code, "error": error, "completed_at": db_now()}
-    return _move(connection, document_id, _NOT_READ_YET, **ended)
+    return _move(connection, document_id, condition, **ended)
 
 
 def reopen(connection: Connection, document_id: str) -> bool:

@@ -1,34 +1,22 @@
-"""Episodes: saved with the project's next number in the transaction that ends their job; listed and read."""
+"""Episodes: saved with the project's next number in the transaction that ends their job; read for what comes after."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from generation_service.database import db_now
 from generation_service.database.tables import episodes, projects
-from generation_service.database.upsert import upsert
+from generation_service.database.upsert import insert_if_absent
 from generation_service.jobs.ids import uuid7
 from generation_service.jobs.model import Job, Json
 from generation_service.pipeline.shapes import EarlierEpisode
 
-_LISTED = (
-    episodes.c.id,
-    episodes.c.project_id,
-    episodes.c.number,
-    episodes.c.job_id,
-    episodes.c.recipe,
-    episodes.c.title,
-    episodes.c.language,
-    episodes.c.generator,
-    episodes.c.created_at,
-)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Episode:
-    """A saved result; `content` is None in a list."""
+    """A saved result."""
 
     id: str
     project_id: str
@@ -39,7 +27,7 @@ class Episode:
     language: str
     generator: str
     created_at: datetime
-    content: Mapping[str, Json] | None = None
+    content: Mapping[str, Json]
 
 
 def save(connection: Connection, job: Job, content: Mapping[str, Json]) -> tuple[str, int]:
@@ -49,8 +37,8 @@ def save(connection: Connection, job: Job, content: Mapping[str, Json]) -> tuple
     whoever holds a job's row takes the project's after it, never before.
     """
     project_id = job.project_id or ""
-    row = {"id": project_id, "user_id": job.user_id, "episode_count": 0, "created_at": db_now()}
-    connection.execute(upsert(connection, projects).values(**row).on_conflict_do_nothing())
+    absent = {"id": project_id, "user_id": job.user_id, "episode_count": 0, "created_at": db_now()}
+    insert_if_absent(connection, projects, absent)
     counted = update(projects).where(projects.c.id == project_id).values(episode_count=projects.c.episode_count + 1)
     number: int = connection.execute(counted.returning(projects.c.episode_count)).scalar_one()
     episode_id = uuid7()
@@ -82,24 +70,7 @@ def latest(connection: Connection, project_id: str, limit: int) -> list[EarlierE
     return found[::-1]
 
 
-def list_episodes(connection: Connection, project_id: str, limit: int, after: int = 0) -> list[Episode]:
-    """At most `limit` episodes with a number above `after`, in order; `after` is a page's cursor."""
-    mine = select(*_LISTED).where(episodes.c.project_id == project_id, episodes.c.number > after)
-    found = connection.execute(mine.order_by(episodes.c.number).limit(limit))
-    return [Episode(**row) for row in found.mappings()]
-
-
-def find_episode(connection: Connection, project_id: str, number: int) -> Episode | None:
-    """One episode with its content; None where there is none."""
-    wanted = (episodes.c.project_id == project_id, episodes.c.number == number)
-    return _one(connection, *wanted)
-
-
 def episode_of_job(connection: Connection, job_id: str) -> Episode | None:
     """What a job has made, with its content; None where it has made nothing yet."""
-    return _one(connection, episodes.c.job_id == job_id)
-
-
-def _one(connection: Connection, *wanted: ColumnElement[bool]) -> Episode | None:
-    row = connection.execute(select(episodes).where(*wanted)).mappings().one_or_none()
+    row = connection.execute(select(episodes).where(episodes.c.job_id == job_id)).mappings().one_or_none()
     return Episode(**row) if row else None

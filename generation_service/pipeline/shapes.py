@@ -55,7 +55,7 @@ class Snapshot(Output):
 
 
 class Ingested(Output):
-    """What became of the documents that were not ready; `failed` holds names and codes."""
+    """How many documents can be used, how many this step has read, and `{document_id, file_name, code}` of the rest."""
 
     step = "doc_ingest"
 

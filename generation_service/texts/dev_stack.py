@@ -83,6 +83,10 @@ TEXTS: dict[str, dict[str, str]] = {
         "ko": "서비스가 인프로세스 모드로 전환되어 있어 내구성 워커를 보여 줄 수 없습니다: 빈 데이터베이스를 쓰세요"
         "(예: DATABASE_URL=sqlite:///var/demo.db).",
     },
+    "dev_stack.demo_no_answer": {
+        "en": "The API did not answer as it should ({why}): see var/log/api.log.",
+        "ko": "API가 제대로 응답하지 않았습니다({why}): var/log/api.log를 보세요.",
+    },
     "dev_stack.demo_too_long": {
         "en": "The demo took too long and was stopped: see var/log/*.log.",
         "ko": "데모가 너무 오래 걸려 중단했습니다: var/log/*.log를 보세요.",

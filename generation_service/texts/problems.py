@@ -48,14 +48,6 @@ TEXTS: dict[str, dict[str, str]] = {
         ),
     ),
     **_problem(
-        "too_large",
-        title=("The file is too large", "파일이 너무 큽니다"),
-        detail=(
-            "A file may have {max_bytes} bytes at most. Split it, or raise MAX_UPLOAD_BYTES.",
-            "파일은 최대 {max_bytes}바이트까지 받습니다. 나누어 올리거나 MAX_UPLOAD_BYTES를 늘려 주세요.",
-        ),
-    ),
-    **_problem(
         "bad_request",
         title=("The request cannot be read", "요청을 읽을 수 없습니다"),
         detail=(

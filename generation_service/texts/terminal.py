@@ -30,6 +30,14 @@ _SERVE: dict[str, dict[str, str]] = {
         "en": "HOST: {host} is not an address of this machine; use 127.0.0.1, or one of its own.",
         "ko": "HOST: {host}은(는) 이 컴퓨터의 주소가 아닙니다. 127.0.0.1이나 이 컴퓨터의 주소를 쓰세요.",
     },
+    "database.bad_url": {
+        "en": "DATABASE_URL: takes a URL such as sqlite:///var/generation.db or postgresql://user@host/database",
+        "ko": "DATABASE_URL: sqlite:///var/generation.db 또는 postgresql://user@host/database 같은 URL을 쓰세요.",
+    },
+    "database.no_file": {
+        "en": "DATABASE_URL: {path} cannot be used ({reason})",
+        "ko": "DATABASE_URL: {path}을(를) 쓸 수 없습니다({reason}).",
+    },
     "worker.disabled": {
         "en": "WORKER_SYSTEM_ENABLED is false: no RQ part is used, so there is nothing for a worker to do.",
         "ko": "WORKER_SYSTEM_ENABLED가 false입니다. RQ를 쓰지 않으므로 워커가 할 일이 없습니다.",

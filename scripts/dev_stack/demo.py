@@ -33,8 +33,11 @@ class Demo:
 
     def run(self) -> int:
         """Upload, generate, print; the exit code. Raises ConfigurationError where the mode is not durable."""
-        self._check_mode()
-        return self._upload() or self._generate()
+        try:
+            self._check_mode()
+            return self._upload() or self._generate()
+        except httpx2.HTTPError as error:
+            raise ConfigurationError(text("dev_stack.demo_no_answer", self.stack.language, why=error)) from error
 
     def _upload(self) -> int:
         """Upload the documents of the sample that the project does not have yet, under their own names."""
@@ -45,7 +48,8 @@ class Demo:
             return 0
         self.stack.say("demo_uploading", project=self.sample.project_id)
         folder = self._folder("documents")
-        paths = [str(shutil.copyfile(document.path, folder / document.name)) for document in missing]
+        copies = [shutil.copyfile(document.path, folder / document.name) for document in missing]
+        paths = [str(self.stack.shown(copy)) for copy in copies]
         return self._command("documents", "upload", *paths, "--project", self.sample.project_id, "--wait")
 
     def _generate(self) -> int:
@@ -63,11 +67,11 @@ class Demo:
             raise ConfigurationError(text("dev_stack.demo_not_durable", self.stack.language))
 
     def _names_there(self) -> set[str]:
-        there = self._get("/api/v1/documents", container_id=self.sample.project_id, limit=500)["items"]
-        return {one["file_name"] for one in there if one["status"] != "failed"}
+        there = self._get("/api/v1/documents", container_id=self.sample.project_id, limit=500)
+        return {one["file_name"] for one in there["items"] if one["status"] != "failed"} if there else set()
 
     def _get(self, path: str, **query: str | int) -> Any:
-        """What the API answers, as JSON; this machine's own API, so no proxy is asked."""
+        """What the API answers, as JSON, None for 404; it is on this machine, so no proxy is asked."""
         token = self.environment.get("API_TOKEN")
         answer = httpx2.get(
             f"{self.stack.settings.api_address}{path}",
@@ -75,7 +79,7 @@ class Demo:
             headers={"Authorization": f"Bearer {token}"} if token else {},
             trust_env=False,
         )
-        return answer.raise_for_status().json()
+        return None if answer.status_code == httpx2.codes.NOT_FOUND else answer.raise_for_status().json()
 
     def _folder(self, *within: str) -> Path:
         folder = self.stack.var.joinpath("demo", self.sample.project_id, *within)

@@ -15,10 +15,12 @@ from uvicorn.config import Config
 from generation_service.api.application import create_app
 from generation_service.cli.draining import DrainingServer
 from generation_service.database import Database
+from generation_service.documents import DocumentKind, Documents
 from generation_service.jobs.model import Job
 from generation_service.jobs.ports import StepOutcome, StepRun
 from generation_service.jobs.service import Jobs
 from generation_service.jobs.submission import Admission
+from generation_service.objects import ObjectStore
 from generation_service.pipeline import episodes
 from generation_service.settings import Settings
 from generation_service.telemetry import JobTelemetry
@@ -94,7 +96,10 @@ class ApiRuntime:
             max_live_per_user=settings.max_live_jobs_per_user,
             max_attempts=settings.max_attempts,
         )
-        self.jobs = Jobs(database=database, kinds=self.core.kinds, admission=admission, wakeups=self.wakeups)
+        kinds = {**self.core.kinds, "document": DocumentKind(database, ObjectStore.in_memory(), settings)}
+        self.jobs = Jobs(database=database, kinds=kinds, admission=admission, wakeups=self.wakeups)
+        self.objects = ObjectStore.in_memory()
+        self.documents = Documents(database, self.objects, self.jobs, settings)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

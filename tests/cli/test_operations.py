@@ -32,6 +32,9 @@ def test_check_changes_nothing_on_a_machine_where_nothing_is_yet(commands: Comma
         ({"USE_DURABLE_WORKER": "true"}, "redis"),
         ({"STORAGE_URL": "/dev/null/objects"}, "storage"),
         ({"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}, "database"),
+        ({"DATABASE_URL": "postgresql://host:port/none"}, "database"),
+        ({"DATABASE_URL": "sqlite://"}, "database"),
+        ({"DATABASE_URL": "sqlite:////dev/null/none.db"}, "database"),
     ],
 )
 def test_check_fails_on_what_would_not_work(commands: Commands, given: dict[str, Any], name: str) -> None:

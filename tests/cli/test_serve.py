@@ -37,6 +37,14 @@ def test_an_address_of_another_machine_is_one_line(commands: Commands) -> None:
     assert ran.err.startswith("HOST: 192.0.2.1")
 
 
+@pytest.mark.parametrize("url", ["postgresql://host:port/none", "sqlite://", "sqlite:////dev/null/none.db"])
+def test_a_database_that_cannot_be_is_one_line(commands: Commands, url: str) -> None:
+    ran = commands.run("serve", "--port", "0", given={"DATABASE_URL": url})
+
+    assert (ran.code, len(ran.err.splitlines())) == (2, 1)
+    assert ran.err.startswith("DATABASE_URL: ")
+
+
 def test_every_wrong_variable_gets_its_line(commands: Commands) -> None:
     ran = commands.run("serve", given={"PORT": "many", "JOB_LEASE_SECONDS": "0"})
 

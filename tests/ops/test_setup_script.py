@@ -19,7 +19,7 @@ def find_python(folder: Path, lang: str = "C", **pythons: str) -> "subprocess.Co
         program.write_text(script)
         program.chmod(0o755)
     return subprocess.run(
-        ["/bin/bash", "-c", f". {SETUP} && find_python"],
+        ["/bin/bash", "-c", '. "$0" && find_python', SETUP],
         env={"PATH": f"{folder}:/nowhere", "HOME": str(folder), "LANG": lang},
         capture_output=True,
         text=True,

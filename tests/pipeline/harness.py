@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from generation_service import samples
 from generation_service.database import Database
+from generation_service.documents import IngestReport
 from generation_service.documents.splitting import split
 from generation_service.jobs.ids import new_job_id
 from generation_service.jobs.model import Job, JobId, Json, StepRecord, Usage
@@ -59,16 +60,11 @@ class FakeRun:
         raise AssertionError("no step of the pipeline writes on its own")
 
 
-@dataclass(frozen=True)
 class NothingToIngest:
     """An ingester for projects whose chunks are there already."""
 
-    ready: int = 0
-    ingested: int = 0
-    failed: tuple[()] = ()
-
-    async def ingest_unready(self, run: object, project_id: str) -> "NothingToIngest":
-        return self
+    async def ingest_unready(self, run: object, project_id: str) -> IngestReport:
+        return IngestReport(ready=0, ingested=0, failed=[])
 
 
 @dataclass

@@ -36,8 +36,8 @@ async def save(database: Database, project: str) -> tuple[str, int]:
 
 
 async def numbers(database: Database, project: str) -> list[int]:
-    listed = await database.read(lambda connection: episodes.list_episodes(connection, project, 500))
-    return [episode.number for episode in listed]
+    mine = select(table.c.number).where(table.c.project_id == project).order_by(table.c.number)
+    return await database.read(lambda connection: list(connection.execute(mine).scalars()))
 
 
 async def test_fifty_at_once_are_numbered_one_to_fifty(database: Database) -> None:
@@ -75,27 +75,15 @@ async def test_a_job_saves_one_episode_only(database: Database) -> None:
     assert await numbers(database, "p") == [1]
 
 
-async def test_a_list_goes_on_after_its_cursor(database: Database) -> None:
-    for _ in range(5):
-        await save(database, "p")
-
-    page = await database.read(lambda connection: episodes.list_episodes(connection, "p", 2, after=2))
-
-    assert [episode.number for episode in page] == [3, 4]
-    assert page[0].content is None
-
-
-async def test_an_episode_is_found_by_number_and_by_job(database: Database) -> None:
+async def test_an_episode_is_found_by_its_job(database: Database) -> None:
     job = job_in("p")
     episode_id, number = await database.write(lambda connection: episodes.save(connection, job, CONTENT))
 
-    by_number = await database.read(lambda connection: episodes.find_episode(connection, "p", number))
-    by_job = await database.read(lambda connection: episodes.episode_of_job(connection, job.id))
-    missing = await database.read(lambda connection: episodes.find_episode(connection, "p", 99))
+    found = await database.read(lambda connection: episodes.episode_of_job(connection, job.id))
+    missing = await database.read(lambda connection: episodes.episode_of_job(connection, "another"))
 
-    assert by_number == by_job
-    assert by_number is not None
-    assert (by_number.id, by_number.content, by_number.job_id) == (episode_id, CONTENT, job.id)
+    assert found is not None
+    assert (found.id, found.number, found.content, found.job_id) == (episode_id, number, CONTENT, job.id)
     assert missing is None
 
 
@@ -120,11 +108,9 @@ async def test_a_job_that_did_not_complete_leaves_no_episode(sqlite_database: Da
 
 
 async def test_a_project_that_is_there_already_goes_on_counting(database: Database) -> None:
-    def unit(connection: Connection) -> None:
-        row = {"id": "p", "episode_count": 0, "created_at": job_in("p").created_at}
-        connection.execute(insert(projects).values(**row))
+    row = {"id": "p", "user_id": "ana", "episode_count": 6, "created_at": job_in("p").created_at}
+    await database.write(lambda connection: connection.execute(insert(projects).values(**row)).close())
 
-    await database.write(unit)
     await save(database, "p")
 
-    assert await database.read(lambda connection: connection.execute(select(table.c.number)).scalar_one()) == 1
+    assert await numbers(database, "p") == [7]

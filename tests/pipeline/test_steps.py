@@ -1,6 +1,7 @@
 """Each step by itself."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from generation_service.database import Database
 from generation_service.errors import Fenced, PermanentError, TransientError
 from generation_service.jobs.model import Json
+from generation_service.llm import ModelCall, Reply
 from generation_service.llm.offline import OfflineModel
 from generation_service.pipeline import recipes
 from generation_service.pipeline.asking import Asker
@@ -117,7 +119,7 @@ def test_what_does_not_fit_the_budget_is_left_out_and_the_best_stays() -> None:
 
     assert sum(len(one.text) for one in chosen) <= 24_000
     assert {"z", "n35", "n00"} <= {one.chunk_id for one in chosen}
-    assert chosen == sorted(chosen, key=lambda one: [*notes, synopsis].index(one))
+    assert chosen == sorted(chosen, key=[*notes, synopsis].index)
 
 
 @pytest.mark.parametrize(
@@ -202,20 +204,28 @@ def test_a_name_that_nobody_introduced_is_taken_out() -> None:
     )
 
 
+class Objecting(OfflineModel):
+    """A model whose every answer is one objection, and one to something that is not there."""
+
+    @asynccontextmanager
+    async def open(self, call: ModelCall) -> AsyncGenerator[Reply, None]:
+        yield Reply(model="objecting", prompt_tokens=call.prompt_tokens, pieces=self._answer())
+
+    async def _answer(self) -> AsyncIterator[str]:
+        yield '{"drop": [{"id": "s2", "reason": "contradicts s1"}, {"id": "s9"}], "notes": ["look at s1"]}'
+
+
 async def test_the_model_may_drop_what_the_rules_let_pass() -> None:
-    class Objecting(OfflineModel):
-        """Answers every validation with one objection."""
-
-        def open(self, call: Any) -> Any:
-            return super().open(call)
-
     signals = [beat("s1", "민호는 간다.").model_dump(), beat("s2", "유진은 온다.").model_dump()]
     outputs = {"context": context_of(STORY), "signal": {"signals": signals}}
 
     outcome = await ValidationStep(Asker(Objecting(), 4096)).run(run_of("validation", outputs))
 
-    assert [one["id"] for one in outcome.output["signals"]] == ["s1", "s2"]
-    assert outcome.output["notes"] == ["규칙으로만 검사했습니다."]
+    assert [one["id"] for one in outcome.output["signals"]] == ["s1"]
+    assert [(one["id"], one["reason"], one["detail"]) for one in outcome.output["dropped"]] == [
+        ("s2", "model", "contradicts s1")
+    ]
+    assert outcome.output["notes"] == ["look at s1"]
 
 
 async def test_what_was_learned_is_indexed_by_the_transaction_that_commits_the_step(database: Database) -> None:
@@ -258,7 +268,7 @@ def test_a_summary_is_made_of_beats_and_stays_short() -> None:
     beats = [{"kind": "beat", "text": "가" * 250} for _ in range(5)]
 
     assert len(summary(beats, "")) <= 601
-    assert summary([], "첫 문장이다. 둘째 문장이다.") == "첫 문장이다.\n둘째 문장이다."
+    assert summary([], "첫 번째 문장이다. 두 번째 문장이다.") == "첫 번째 문장이다.\n두 번째 문장이다."
 
 
 def passage(chunk_id: str, label: str, text: str, heading: str | None = None) -> Passage:

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from generation_service.documents import IngestReport
 from generation_service.jobs.ports import StepOutcome, StepRun
 from generation_service.pipeline.shapes import Ingested
 
@@ -9,7 +10,7 @@ from generation_service.pipeline.shapes import Ingested
 class Ingester(Protocol):
     """What reads documents; a document that cannot be read is reported, it fails nothing."""
 
-    async def ingest_unready(self, run: StepRun, project_id: str) -> object: ...
+    async def ingest_unready(self, run: StepRun, project_id: str) -> IngestReport: ...
 
 
 class DocIngestStep:
@@ -22,4 +23,5 @@ class DocIngestStep:
 
     async def run(self, run: StepRun) -> StepOutcome:
         report = await self._ingester.ingest_unready(run, run.job.project_id or "")
-        return StepOutcome(output=Ingested.model_validate(report, from_attributes=True).stored())
+        read = Ingested(ready=report.ready, ingested=report.ingested, failed=report.failed)
+        return StepOutcome(output=read.stored())

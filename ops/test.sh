@@ -16,7 +16,7 @@ check() {
 }
 
 set_up dev
-check 'ruff check' "$venv/bin/ruff" check --quiet
+check 'ruff check' "$venv/bin/ruff" check --quiet --output-format concise
 check 'ruff format' "$venv/bin/ruff" format --check --quiet
 check 'mypy --strict' "$venv/bin/mypy"
 check 'lint-imports' "$venv/bin/lint-imports" --cache-dir var/cache/import_linter

@@ -17,7 +17,9 @@ What differs from a stock worker, on purpose:
    nothing, runs no callback and knows no time-out.
 4. An id whose hash is gone still names its job, and is executed: the claim decides.
 5. On a warm stop what is popped and not begun goes back to the front of its queue. After SIGKILL it
-   lies in the intermediate list; any other worker puts it back within two heartbeats or so.
+   lies in the intermediate list; any other worker puts it back within half a minute or so.
+6. It names no `current_job`: there are many, and rq-dashboard (0.9.0) unpickles the one that is named
+   whatever it was told of JSON, and then shows no worker at all. `running` says how many there are.
 """
 
 import asyncio

@@ -59,7 +59,6 @@ class Registration:
             "time": time.time(),
             "ttl": self._ttl_seconds,
             "fields": fields,
-            "current": running[0].rq_id if running else "",
             "returned": [{"queue": one.queue, "id": one.rq_id} for one in reversed(page.returned)],
             "ended": [_as_ended(one) for one in page.ended],
             "running": [_as_running(one) for one in (running if beats else page.started.values())],
@@ -129,6 +128,7 @@ class Registration:
         state = "suspended" if suspended else "busy" if running else "idle"
         return {
             "state": state,
+            "running": len(running),
             "last_heartbeat": utcformat(datetime.now(UTC)),
             # Totals, not increments: to write them twice is to write them once.
             "successful_job_count": counts.successful,

@@ -117,8 +117,6 @@ for _, one in ipairs(book.running) do
 end
 if try('EXISTS', KEYS[1]) ~= 1 then return {0, failure} end
 for name, value in pairs(book.fields) do try('HSET', KEYS[1], name, value) end
-if book.current == '' then try('HDEL', KEYS[1], 'current_job')
-else try('HSET', KEYS[1], 'current_job', book.current) end
 try('EXPIRE', KEYS[1], book.ttl)
 return {1, failure}
 """

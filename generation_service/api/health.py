@@ -44,6 +44,8 @@ class Dependencies:
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look(), name="health-look")
         done, _ = await asyncio.wait({self._looking}, timeout=_PATIENCE_SECONDS)
+        for look in done:
+            look.result()  # what could not be foreseen is a failure of ours
         if not done:
             self.database = "unreachable"
 

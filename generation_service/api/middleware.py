@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from generation_service.api.problems import internal_error
@@ -40,6 +41,8 @@ class RequestMiddleware:
         with log_context(request_id=answer.request_id):
             try:
                 await self._app(scope, body.receive, answer.send)
+            except ClientDisconnect:
+                _log.info("A caller was gone before its request had arrived", extra={"action": "caller_gone"})
             except Exception:
                 _log.exception("A request failed", extra={"action": "request_failed", "route": _route(scope)})
                 if answer.status:

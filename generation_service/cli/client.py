@@ -38,11 +38,14 @@ class ApiProblem(ServiceError):
 
 
 class Api:
-    """A connection to the API; a context manager. Its methods raise ApiProblem or TransientError."""
+    """A connection to the API; a context manager. Its methods raise ApiProblem or TransientError.
+
+    `answered` says whether anybody has answered yet.
+    """
 
     def __init__(self, url: str, token: str | None = None) -> None:
         self.url = url
-        self._answered = False
+        self.answered = False
         try:
             self._http = httpx2.Client(
                 base_url=url,
@@ -77,11 +80,17 @@ class Api:
         path = f"/api/generation/{quote(job_id, safe='')}/result"
         return self._again("GET", path, params={"format": file_format}).content
 
-    def upload(self, path: Path, project_id: str) -> dict[str, Any]:
-        """Upload one document. Not tried again: whether the first try arrived is not known."""
-        with path.open("rb") as file:
+    def upload(self, path: Path, project_id: str, key: str) -> dict[str, Any]:
+        """Upload one document under an Idempotency-Key."""
+        with path.open("rb") as file:  # a second try begins at its beginning again
             files: dict[str, tuple[str, BinaryIO]] = {"file": (path.name, file)}
-            answer = self._request("POST", "/api/v1/documents/upload", files=files, data={"container_id": project_id})
+            answer = self._again(
+                "POST",
+                "/api/v1/documents/upload",
+                files=files,
+                data={"container_id": project_id},
+                headers={"Idempotency-Key": key},
+            )
         return dict(answer.json())
 
     def document_status(self, document_id: str) -> dict[str, Any]:
@@ -104,7 +113,7 @@ class Api:
 
     def _again(self, method: str, path: str, **arguments: Any) -> httpx2.Response:
         """As `_request`, for what may be sent twice: tried again while nobody answers."""
-        for pause in _PAUSES_LATER if self._answered else _PAUSES_AT_FIRST:
+        for pause in _PAUSES_LATER if self.answered else _PAUSES_AT_FIRST:
             try:
                 return self._request(method, path, **arguments)
             except TransientError:
@@ -114,7 +123,7 @@ class Api:
     def _request(self, method: str, path: str, **arguments: Any) -> httpx2.Response:
         with self._translated():
             answer = self._http.request(method, path, **arguments)
-        self._answered = True
+        self.answered = True
         if answer.is_error:
             raise _problem(answer)
         return answer

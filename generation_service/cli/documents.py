@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from uuid import uuid4
 
 import click
 from rich.console import Console
@@ -11,7 +12,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from generation_service.cli.client import Api, ApiProblem
-from generation_service.cli.terminal import print_json, say
+from generation_service.cli.terminal import console, print_json, say
 from generation_service.errors import TransientError
 from generation_service.settings import load_settings
 
@@ -48,8 +49,9 @@ def command() -> None:
 def upload(paths: Sequence[Path], project: str, *, wait: bool, as_json: bool) -> int:
     """Exit 0 where every file was taken (and, with --wait, could be read), 1 where one was not."""
     files = list(_files(paths))
-    console = Console(stderr=True)
-    with Api.from_settings(load_settings()) as api, Progress(console=console, transient=True) as progress:
+    terminal = Console(stderr=True)
+    bars = Progress(console=terminal, transient=True, disable=not terminal.is_terminal)
+    with Api.from_settings(load_settings()) as api, bars as progress:
         uploads = [
             _uploaded(api, path, project) for path in progress.track(files, description=say("documents.sending"))
         ]
@@ -60,7 +62,7 @@ def upload(paths: Sequence[Path], project: str, *, wait: bool, as_json: bool) ->
     if as_json:
         print_json({"project_id": project, "documents": [asdict(one) for one in uploads]})
     else:
-        Console().print(_table(uploads))
+        console().print(_table(uploads))
     return int(any(one.status == "failed" for one in uploads) or not uploads)
 
 
@@ -79,9 +81,13 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
 
 def _uploaded(api: Api, path: Path, project: str) -> Upload:
     try:
-        answer = api.upload(path, project)
+        answer = api.upload(path, project, f"cli-{uuid4()}")
     except (ApiProblem, TransientError) as error:
+        if not api.answered:  # nobody is there: every other file would only wait to hear the same
+            raise
         return Upload(str(path), "failed", code=error.code, message=error.message)
+    except OSError as error:
+        return Upload(str(path), "failed", code="unreadable_file", message=error.strerror or type(error).__name__)
     return Upload(str(path), "processing", document_id=answer["document_id"])
 
 

@@ -79,7 +79,6 @@ def listen(host: str, port: int) -> socket.socket:
         if listener:
             listener.close()
         raise ConfigurationError(_why_no_port(error, host, port)) from error
-    listener.set_inheritable(True)
     return listener
 
 

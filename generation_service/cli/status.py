@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import click
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from generation_service.cli.overview import Report, overview
-from generation_service.cli.terminal import missing_sqlite_file, open_database, print_json, say
+from generation_service.cli.terminal import console, missing_sqlite_file, open_database, print_json, say
 from generation_service.database import Database, schema
 from generation_service.errors import ConfigurationError, DatabaseUnavailable
 from generation_service.jobs.model import BACKENDS
@@ -41,7 +41,7 @@ def command(*, watch: bool, every: float, as_json: bool) -> None:
             if as_json:
                 print_json(report)
             else:
-                Console().print(picture(report))
+                console().print(picture(report))
             if not watch:
                 return
             time.sleep(every)
@@ -50,7 +50,7 @@ def command(*, watch: bool, every: float, as_json: bool) -> None:
 
 
 def _watch(settings: Settings, database: Database, every: float) -> None:
-    with Live(console=Console(), screen=True, auto_refresh=False) as live:
+    with Live(console=console(), screen=True, auto_refresh=False) as live:
         while True:
             try:
                 live.update(picture(overview(settings, database)), refresh=True)

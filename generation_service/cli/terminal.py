@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Console
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -12,6 +13,8 @@ from generation_service.database import Database, schema
 from generation_service.errors import ConfigurationError, Refused, ServiceError
 from generation_service.settings import Settings, terminal_locale
 from generation_service.texts import Language, has_text, language_of_locale, text
+
+_WIDTH_ELSEWHERE = 160
 
 
 def language() -> Language:
@@ -32,6 +35,12 @@ def tell(key: str, **params: object) -> None:
 def print_json(value: Any) -> None:
     """Print one JSON object for a program."""
     click.echo(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def console() -> Console:
+    """Standard output for tables: as wide as the terminal, and wide enough for ids where there is none."""
+    found = Console()
+    return found if found.is_terminal else Console(width=_WIDTH_ELSEWHERE)
 
 
 def explain(error: ServiceError) -> str:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
@@ -15,9 +16,13 @@ from obstore.store import LocalStore, MemoryStore, S3Store
 
 from generation_service.errors import ConfigurationError, PermanentError, ServiceError, TransientError
 
+if TYPE_CHECKING:
+    from obstore.store import RetryConfig  # there for type checkers only
+
 _PART_BYTES = 5 * 1024 * 1024  # S3 takes no smaller parts
 _PARTS_AT_ONCE = 3  # times _PART_BYTES is what one upload may hold in memory
-_S3_RETRY_SECONDS = 20  # the library's own default is three minutes
+# The library's own default is ten tries in three minutes; a job has tries of its own.
+_S3_RETRIES: "RetryConfig" = {"max_retries": 3, "retry_timeout": timedelta(seconds=20)}
 
 
 class ObjectTooLarge(PermanentError):
@@ -145,13 +150,13 @@ def _s3(url: str, endpoint_url: str | None) -> S3Store:
     # A server of one's own is addressed by path, and may speak plain HTTP inside its network.
     try:
         if endpoint_url is None:
-            return S3Store.from_url(url, retry_config={"retry_timeout": timedelta(seconds=_S3_RETRY_SECONDS)})
+            return S3Store.from_url(url, retry_config=_S3_RETRIES)
         return S3Store.from_url(
             url,
             endpoint=endpoint_url,
             virtual_hosted_style_request=False,
             client_options={"allow_http": endpoint_url.startswith("http://")},
-            retry_config={"retry_timeout": timedelta(seconds=_S3_RETRY_SECONDS)},
+            retry_config=_S3_RETRIES,
         )
     except (BaseError, ValueError) as error:
         raise ConfigurationError("STORAGE_URL: takes s3://bucket/prefix, with S3_ENDPOINT_URL a URL") from error

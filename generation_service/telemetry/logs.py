@@ -18,7 +18,7 @@ class _Formatter(logging.Formatter):
     def fields(self, record: logging.LogRecord) -> dict[str, object]:
         """What the line says besides its text: the context, then what the call added."""
         given = {name: value for name, value in vars(record).items() if name not in _STANDARD}
-        return {**current_fields(), **given}
+        return {name: value for name, value in {**current_fields(), **given}.items() if value is not None}
 
     def time(self, record: logging.LogRecord) -> str:
         return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

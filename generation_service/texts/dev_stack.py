@@ -76,7 +76,6 @@ TEXTS: dict[str, dict[str, str]] = {
         "en": "Project {project} has the sample documents already.",
         "ko": "프로젝트 {project}에 예제 문서가 이미 있습니다.",
     },
-    "dev_stack.demo_done": {"en": "The script is saved in {path}.", "ko": "대본을 {path}에 저장했습니다."},
     "dev_stack.demo_not_durable": {
         "en": "This service was switched to in-process mode, so the demo cannot show a durable worker: use an empty "
         "database, such as DATABASE_URL=sqlite:///var/demo.db.",

@@ -12,7 +12,6 @@ TEXTS: dict[str, dict[str, str]] = {
     "pipeline.synopsis": {"en": "synopsis", "ko": "시놉시스"},
     "pipeline.profile": {"en": "profile", "ko": "기업 소개"},
     "pipeline.earlier_episode": {"en": "Episode {number}: {title}", "ko": "{number}화: {title}"},
-    "pipeline.sources": {"en": "Sources", "ko": "출처"},
     "pipeline.characters": {"en": "Characters", "ko": "등장인물"},
     "pipeline.truncated": {
         "en": "The text ends early: the model reached its limit. Raise LLM_MAX_OUTPUT_TOKENS or the job's budget.",

@@ -57,10 +57,7 @@ class Demo:
         request = self._folder() / "request.json"
         request.write_text(json.dumps(self.sample.request, ensure_ascii=False, indent=2), encoding="utf-8")
         script = self._folder() / f"{datetime.now(UTC):%Y%m%d-%H%M%S}.md"
-        code = self._command("generate", "--input", str(request), "--output", str(script))
-        if not code:
-            self.stack.say("demo_done", path=self.stack.shown(script))
-        return code
+        return self._command("generate", "--input", str(request), "--output", str(self.stack.shown(script)))
 
     def _check_mode(self) -> None:
         if self._get("/health")["worker_system"]["type"] != "rq":

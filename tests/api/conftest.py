@@ -57,6 +57,7 @@ def content_of(job: Job) -> dict[str, Any]:
         "title": "The letter",
         "language": "en",
         "generator": "offline",
+        "is_language_model": False,
         "text": "# The letter\n\nIt came today.\n",
     }
 

@@ -62,13 +62,18 @@ class Serving:
         return self.process.returncode, said
 
 
+def command(*arguments: str) -> list[str]:
+    """`generation-service` with these arguments, as installed beside this interpreter."""
+    return [str(Path(sys.executable).with_name("generation-service")), *arguments]
+
+
 def start(
-    command: Sequence[str], environment: Mapping[str, str] | None = None, **options: object
+    words: Sequence[str], environment: Mapping[str, str] | None = None, **options: object
 ) -> "subprocess.Popen[str]":
     """Start a command of this project with nothing of this machine's configuration."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     return subprocess.Popen(
-        command,
+        words,
         env={**kept, "LANG": "C.UTF-8", **(environment or {})},
         **{"cwd": ROOT, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options},  # type: ignore[call-overload]
     )

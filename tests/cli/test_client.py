@@ -50,15 +50,26 @@ def test_an_address_that_is_no_url_is_a_configuration_error(url: str) -> None:
         api.job("j")
 
 
-def test_a_document_is_uploaded_under_its_name_alone(service: ScriptedApi, tmp_path: Path) -> None:
+def test_a_document_whose_answer_was_lost_is_uploaded_again_as_a_whole(service: ScriptedApi, tmp_path: Path) -> None:
     path = tmp_path / "노트.md"
     path.write_text("등대", encoding="utf-8")
+    service.on("POST /api/v1/documents/upload", Answer(refuse=True), as_json({"document_id": "d"}, 202))
+
+    with Api(service.url) as api:
+        assert api.upload(path, "p", "key-1")["document_id"] == "d"
+
+    for asked in service.asked:
+        assert asked.headers["idempotency-key"] == "key-1"
+        assert 'name="container_id"' in asked.body.decode()
+        assert "등대" in asked.body.decode()
+
+
+def test_a_document_is_known_by_its_name_alone(service: ScriptedApi, tmp_path: Path) -> None:
+    path = tmp_path / "notes.md"
+    path.touch()
     service.on("POST /api/v1/documents/upload", as_json({"document_id": "d"}, 202))
 
     with Api(service.url) as api:
-        assert api.upload(path, "p")["document_id"] == "d"
+        api.upload(path, "p", "key-1")
 
-    body = service.asked[0].body.decode()
-    assert 'name="container_id"' in body
-    assert "등대" in body
-    assert str(tmp_path) not in body
+    assert str(tmp_path) not in service.asked[0].body.decode()

@@ -2,7 +2,11 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from scripts.embedded.ports import free_port
 from tests.cli.commands import Commands
 from tests.cli.scripted_api import ScriptedApi, as_json
 
@@ -64,3 +68,31 @@ def test_a_file_that_is_refused_does_not_stop_the_others(
     first, second = json.loads(ran.out)["documents"]
     assert (first["status"], first["code"], first["message"]) == ("failed", "unsupported_type", refusal["detail"])
     assert second["document_id"] == "d2"
+
+
+def test_a_file_that_cannot_be_opened_is_its_own_failure(
+    commands: Commands, service: ScriptedApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.on(UPLOAD, as_json({"document_id": "d1"}, 202))
+    folder, real = notes(tmp_path), Path.open
+
+    def opened(path: Path, *arguments: Any, **options: Any) -> Any:
+        if path.name == "b.txt":
+            raise PermissionError(13, "Permission denied")
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", opened)
+
+    ran = commands.run("documents", "upload", str(folder), "--project", "p", "--json", given={"API_URL": service.url})
+
+    assert ran.code == 1
+    assert [one["code"] for one in json.loads(ran.out)["documents"]] == [None, "unreadable_file"]
+
+
+def test_nobody_at_the_address_is_said_once(commands: Commands, tmp_path: Path) -> None:
+    given = {"API_URL": f"http://127.0.0.1:{free_port()}"}
+
+    ran = commands.run("documents", "upload", str(notes(tmp_path)), "--project", "p", given=given)
+
+    assert (ran.code, len(ran.err.splitlines())) == (1, 1)
+    assert "API_URL" in ran.err

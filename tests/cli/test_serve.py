@@ -2,14 +2,13 @@
 
 import signal
 import socket
-import sys
 from pathlib import Path
 
 import httpx2
 import pytest
 
 from tests.cli.commands import Commands
-from tests.cli.serving import end, start
+from tests.cli.serving import command, end, start
 
 
 def test_a_port_that_is_taken_is_one_line_and_wrong_use(commands: Commands) -> None:
@@ -53,8 +52,7 @@ def test_every_wrong_variable_gets_its_line(commands: Commands) -> None:
 
 
 def test_the_service_serves_on_a_fresh_folder_and_ends_with_0(tmp_path: Path) -> None:
-    command = [str(Path(sys.executable).with_name("generation-service")), "serve", "--port", "0"]
-    serving = start(command, {"SHUTDOWN_GRACE_SECONDS": "1"}, cwd=tmp_path)
+    serving = start(command("serve", "--port", "0"), {"SHUTDOWN_GRACE_SECONDS": "1"}, cwd=tmp_path)
     try:
         assert serving.stdout
         url = serving.stdout.readline().split(" ready at ")[1].split()[0]

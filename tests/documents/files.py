@@ -21,6 +21,14 @@ S#2. 아리랑 극장 / 밤
 """
 
 
+_FONT = (
+    b"<</Type/Font/Subtype/Type0/BaseFont/Test/Encoding/Identity-H/ToUnicode 4 0 R/DescendantFonts["
+    b"<</Type/Font/Subtype/CIDFontType2/BaseFont/Test/CIDSystemInfo<</Registry(Adobe)/Ordering(Identity)"
+    b"/Supplement 0>>/DW 1000/FontDescriptor<</Type/FontDescriptor/FontName/Test/Flags 4/Ascent 800"
+    b"/Descent -200/CapHeight 700/ItalicAngle 0/StemV 80/FontBBox[0 -200 1000 800]>>>>]>>"
+)
+
+
 async def chunks_of(content: bytes, size: int = 64 * 1024) -> AsyncIterator[bytes]:
     """Bytes as they come over the network."""
     for start in range(0, len(content), size):
@@ -35,10 +43,7 @@ def pdf(pages: Sequence[Sequence[str]], *, encrypted: bool = False, content: byt
     objects = [
         b"<</Type/Catalog/Pages 2 0 R>>",
         f"<</Type/Pages/Count {len(pages)}/Kids[{kids}]>>".encode(),
-        b"<</Type/Font/Subtype/Type0/BaseFont/Test/Encoding/Identity-H/ToUnicode 4 0 R/DescendantFonts["
-        b"<</Type/Font/Subtype/CIDFontType2/BaseFont/Test/CIDSystemInfo<</Registry(Adobe)/Ordering(Identity)"
-        b"/Supplement 0>>/DW 1000/FontDescriptor<</Type/FontDescriptor/FontName/Test/Flags 4/Ascent 800"
-        b"/Descent -200/CapHeight 700/ItalicAngle 0/StemV 80/FontBBox[0 -200 1000 800]>>>>]>>",
+        _FONT,
         _stream(_to_unicode(codes)),
     ]
     for index, page in enumerate(pages):

@@ -38,9 +38,13 @@ def living(path: Path) -> bool:
         return False
 
 
+def written(path: Path) -> bool:
+    return path.exists() and bool(path.read_text())
+
+
 async def appears(path: Path) -> None:
     async with asyncio.timeout(10):
-        while not (path.exists() and path.read_text()):  # noqa: ASYNC110 - another process writes it
+        while not written(path):  # noqa: ASYNC110 - another process writes it
             await asyncio.sleep(0.01)
 
 
@@ -228,7 +232,9 @@ async def test_what_is_not_the_documents_fault_is_transient(tmp_path: Path, endi
     assert caught.value.code == code
 
 
-async def test_a_child_sees_no_environment_and_can_write_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_child_sees_no_environment_and_can_write_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LLM_API_KEY", "a secret")
     nosy = """
 import json, os, sys

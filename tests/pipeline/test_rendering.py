@@ -47,7 +47,15 @@ def script_content() -> dict[str, Any]:
 
 def report_content() -> dict[str, Any]:
     text = "# 한빛 리스크 보고서\n\n> 생성기: mock\n\n## 기업 개요\n\n- 부채 비율: 310%\n\n### 높음\n\n적자가 났다.\n"
-    return {**script_content(), "recipe": "risk_report", "generator": "mock", "text": text} | {"report": {}}
+    content = {
+        **script_content(),
+        "recipe": "risk_report",
+        "generator": "mock",
+        "text": text,
+        "report": {"sections": []},
+    }
+    del content["script"]
+    return content
 
 
 def written(name: str, content: dict[str, Any] | None = None) -> str:

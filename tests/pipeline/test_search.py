@@ -29,7 +29,7 @@ class Server(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     server: Server
 
-    def do_GET(self) -> None:  # noqa: N802 - the library's name
+    def do_GET(self) -> None:
         self.server.asked = parse_qs(urlsplit(self.path).query) | {"path": [urlsplit(self.path).path]}
         status, body, headers = self.server.said
         self.send_response(status)

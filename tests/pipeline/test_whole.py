@@ -9,12 +9,15 @@ from generation_service.database import Database
 from generation_service.llm.server import ServerModel
 from generation_service.pipeline import recipes
 from generation_service.pipeline.kind import STEPS
+from generation_service.pipeline.rendering import render
+from generation_service.search import SearchByModel
 from generation_service.texts import Language
 from tests.pipeline.harness import Pipeline, add_sample, add_text, job_for, sample_texts
 from tests.support.faults import ANSWERS
 from tests.support.provider import Provider
 
 CASE = "00000000-0000-7000-8000-000000000001"
+SCRIPT: dict[str, Any] = {"project_id": "p", "episode_data": {"title": "밤"}}
 REPORT: dict[str, Any] = {
     "recipe": "risk_report",
     "project_id": "corp",
@@ -130,9 +133,7 @@ async def test_a_report_in_english_follows_its_documents(sqlite_database: Databa
     )
 
 
-@pytest.mark.parametrize(
-    "body", [{"project_id": "p", "episode_data": {"title": "밤"}}, REPORT], ids=["script", "report"]
-)
+@pytest.mark.parametrize("body", [SCRIPT, REPORT], ids=["script", "report"])
 async def test_a_provider_is_called_once_by_each_step_that_calls_the_model(
     sqlite_database: Database, model: ServerModel, provider: Provider, body: dict[str, Any]
 ) -> None:
@@ -151,13 +152,38 @@ async def test_a_provider_is_called_once_by_each_step_that_calls_the_model(
     }
 
 
+@pytest.mark.parametrize(
+    ("body", "steps"),
+    [(REPORT, ["external", "signal", "validation", "insight"]), (SCRIPT, ["signal", "validation", "insight"])],
+    ids=["report", "script"],
+)
+async def test_a_model_that_searches_is_asked_by_reports_only(
+    sqlite_database: Database, model: ServerModel, provider: Provider, body: dict[str, Any], steps: list[str]
+) -> None:
+    pipeline = Pipeline(sqlite_database, model, SearchByModel())
+
+    outputs = await pipeline.run(job_for(body))
+
+    assert [call.step for call in provider.calls] == steps
+    found = [source["url"] for source in outputs["context"]["sources"] if source["kind"] == "external"]
+    assert found == (["https://example.org/mock"] if "external" in steps else [])
+
+
+async def test_a_search_by_a_drafter_is_skipped(sqlite_database: Database) -> None:
+    pipeline = Pipeline(sqlite_database, search=SearchByModel())
+
+    await pipeline.run(job_for(REPORT), upto="external")
+
+    assert pipeline.outcomes["external"].reason == "this recipe's model does not search"
+
+
 async def test_a_providers_text_is_streamed_under_a_heading_that_names_it(
     sqlite_database: Database, model: ServerModel
 ) -> None:
     add_text(sqlite_database, "p", "글.txt", "모의인물은 서점에서 지도를 찾는다.")
     pipeline = Pipeline(sqlite_database, model)
 
-    content = (await pipeline.run(job_for({"project_id": "p", "episode_data": {"title": "밤"}})))["insight"]
+    content = (await pipeline.run(job_for(SCRIPT)))["insight"]
 
     assert content["text"] == f"# 밤\n\n> 생성기: mock\n\n{ANSWERS['insight']}"
     assert content["is_language_model"]
@@ -173,7 +199,7 @@ async def test_an_answer_in_another_shape_costs_neither_the_job_nor_a_second_cal
     provider.fail("signal", fault)
     provider.fail("validation", fault)
 
-    outputs = await Pipeline(sqlite_database, model).run(job_for({"project_id": "p", "episode_data": {"title": "밤"}}))
+    outputs = await Pipeline(sqlite_database, model).run(job_for(SCRIPT))
 
     assert outputs["signal"]["read_as"] == ("prose" if fault == "prose" else "json")
     assert outputs["signal"]["signals"]
@@ -186,9 +212,7 @@ async def test_a_speaker_whom_nobody_introduced_is_a_warning(
     add_text(sqlite_database, "p", "글.txt", "모의인물은 서점에서 지도를 찾는다.")
     provider.answer("insight", "## S#1. 서점 / 밤\n\n**모의인물** 여기야.\n\n**불청객** 나도 있어.\n")
 
-    content = (
-        await Pipeline(sqlite_database, model).run(job_for({"project_id": "p", "episode_data": {"title": "밤"}}))
-    )["insight"]
+    content = (await Pipeline(sqlite_database, model).run(job_for(SCRIPT)))["insight"]
 
     assert [(one["code"], one["name"]) for one in content["warnings"]] == [("unknown_speaker", "불청객")]
 
@@ -196,9 +220,7 @@ async def test_a_speaker_whom_nobody_introduced_is_a_warning(
 async def test_a_text_cut_short_says_so(sqlite_database: Database, model: ServerModel, provider: Provider) -> None:
     provider.fail("insight", "length")
 
-    content = (
-        await Pipeline(sqlite_database, model).run(job_for({"project_id": "p", "episode_data": {"title": "밤"}}))
-    )["insight"]
+    content = (await Pipeline(sqlite_database, model).run(job_for(SCRIPT)))["insight"]
 
     assert content["truncated"]
     assert content["warnings"][-1]["code"] == "truncated"
@@ -222,9 +244,7 @@ async def test_what_an_episode_taught_reaches_the_next_one(database: Database) -
 
 @pytest.mark.parametrize("name", list(recipes.RECIPES))
 async def test_every_format_of_a_recipe_can_be_written(sqlite_database: Database, name: str) -> None:
-    from generation_service.pipeline.rendering import render  # noqa: PLC0415 - beside its only use
-
-    body = REPORT if name == "risk_report" else {"project_id": "p", "episode_data": {"title": "밤"}}
+    body = REPORT if name == "risk_report" else SCRIPT
     content = (await Pipeline(sqlite_database).run(job_for(body)))["insight"]
 
     for format_name in recipes.find(name).formats:

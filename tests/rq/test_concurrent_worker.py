@@ -74,7 +74,8 @@ async def test_rq_sees_what_runs_and_what_has_ended(redis_url: str) -> None:
         [shown] = Worker.all(connection=client)
         assert (shown.name, shown.get_state(), shown.pid) == (worker.name, "busy", worker.pid)
         assert shown.queue_names() == ["rag_processing_high", "rag_processing", "rag_processing_low"]
-        assert shown.get_current_job_id() in {rq_id(job) for job in jobs}
+        assert shown.get_current_job() is None, "rq-dashboard would unpickle it"
+        assert client.hget(shown.key, "running") == b"16"
         assert fetch(client, rq_id(jobs[0])).get_status() == "started"
         assert client.llen("rq:queue:rag_processing:intermediate") == 0
 
@@ -323,6 +324,22 @@ async def test_running_jobs_and_the_worker_survive_a_redis_that_comes_back_empty
         later = a_job()
         deliver(redis_server.url, [later])
         await until(lambda: seen.ran[2:] == [later.id])
+
+
+async def test_a_worker_that_finds_itself_forgotten_enters_all_that_it_runs_at_once(
+    redis_server: EmbeddedRedis,
+) -> None:
+    deliver(redis_server.url, first := [a_job(), a_job()])
+    seen = Seen(gate := Gate())
+    async with working(redis_server.url, seen.callbacks(), heartbeat_seconds=60):
+        await until(lambda: len(seen.ran) == 2)
+        redis_server.kill()
+        redis_server.start()
+        deliver(redis_server.url, second := [a_job()])
+
+        client = Redis.from_url(redis_server.url)
+        await until(lambda: sorted(executing(client)) == sorted(rq_id(job) for job in first + second))
+        gate.open.set()
 
 
 async def test_a_frozen_redis_holds_up_no_running_job(redis_server: EmbeddedRedis) -> None:

@@ -50,6 +50,7 @@ def test_our_entry_points_are_ours(call: object, job_id: str | None) -> None:
         (b" " * (MOST_PAYLOAD_BYTES + 1), "oversized_payload"),
         (None, "missing_payload"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "payload",
 )
 def test_anything_else_is_foreign_and_kept_as_it_was(payload: bytes | None, reason: str) -> None:
     found = read("rag_processing", b"some-id", payload)

@@ -218,7 +218,7 @@ class _Played(Response):
         self._provider = provider
         self._call = call
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI calls it so
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         gone = asyncio.ensure_future(receive())  # the body was read: what comes next is the disconnect
         try:
             outcome = await self._play(send, gone)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from generation_service.documents.splitting import sentences as split_sentences
 from generation_service.llm.model import Source
@@ -64,6 +65,7 @@ def _lines(text: str) -> Iterator[str]:
         yield held.replace("\n", " ")
 
 
+@lru_cache(maxsize=2048)  # texts are compared with each other, so each is asked for again and again
 def pairs(text: str) -> frozenset[str]:
     """What texts are compared by: 2-grams of Hangul, whole words of anything else."""
     found: set[str] = set()

@@ -1,0 +1,196 @@
+"""Routes of documents: what an upload takes, what it refuses without a trace, and who sees it."""
+
+import asyncio
+import tempfile
+from typing import Any
+
+import httpx2
+import pytest
+from pydantic import TypeAdapter
+
+from generation_service.api import forms
+from generation_service.api.models import DocumentPage, DocumentResource, DocumentStatusModel, UploadModel
+from generation_service.settings import MIB
+from tests.api.conftest import Api, ApiRuntime, GenerationToy, Served, api_over
+from tests.support.settings import SettingsFor
+
+UPLOAD = "/api/v1/documents/upload"
+NOTES = ("notes.md", b"# Notes\n\nThe harbour is old.\n", "text/markdown")
+
+
+async def upload(
+    api: Api, file: Any = NOTES, *, headers: dict[str, str] | None = None, **fields: str
+) -> httpx2.Response:
+    data = {"container_id": "harbour", **fields}
+    return await api.http.post(UPLOAD, files={"file": file}, data=data, headers=headers)
+
+
+async def test_an_upload_is_answered_once_its_bytes_are_stored(api: Api) -> None:
+    answer = await upload(api, use_multimodal="true")
+
+    made = answer.json()
+    assert answer.status_code == 202
+    TypeAdapter(UploadModel).validate_python(made)
+    assert made["file_info"] == {"original_name": "notes.md", "file_size": len(NOTES[1]), "file_type": ".md"}
+    assert made["processing_stats"]["status"] == "processing"
+    assert [one.id for one in api.runtime.adapter.jobs] == [made["task_id"]]
+    document = await api.runtime.documents.get(made["document_id"])
+    assert await api.runtime.objects.read(document.object_key) == NOTES[1]
+
+
+async def test_an_uploaded_document_is_shown_listed_and_followed(api: Api) -> None:
+    made = (await upload(api)).json()
+    own = f"/api/v1/documents/{made['document_id']}"
+
+    shown = (await api.http.get(own)).json()
+    status = (await api.http.get(f"{own}/status")).json()
+    page = (await api.http.get("/api/v1/documents", params={"container_id": "harbour"})).json()
+    elsewhere = (await api.http.get("/api/v1/documents", params={"container_id": "other"})).json()
+
+    TypeAdapter(DocumentResource).validate_python(shown)
+    TypeAdapter(DocumentStatusModel).validate_python(status)
+    TypeAdapter(DocumentPage).validate_python(page)
+    assert (status["status"], status["file_name"], status["error"]) == ("pending", "notes.md", None)
+    assert [one["document_id"] for one in page["items"]] == [made["document_id"]]
+    assert elsewhere["items"] == []
+
+
+async def test_the_fields_may_come_behind_the_file(small_api: Api) -> None:
+    body = (
+        b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\nhello\r\n'
+        b'--b\r\nContent-Disposition: form-data; name="container_id"\r\n\r\nharbour\r\n--b--\r\n'
+    )
+
+    answer = await small_api.http.post(
+        UPLOAD, content=body, headers={"Content-Type": "multipart/form-data; boundary=b"}
+    )
+
+    assert answer.status_code == 202, answer.text
+
+
+async def test_the_same_key_with_the_same_file_is_the_same_document(small_api: Api) -> None:
+    first, second = [await upload(small_api, headers={"Idempotency-Key": "k"}) for _ in range(2)]
+    other = await upload(small_api, ("notes.md", b"other", "text/markdown"), headers={"Idempotency-Key": "k"})
+
+    assert first.json()["document_id"] == second.json()["document_id"]
+    assert second.headers["Idempotent-Replayed"] == "true"
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+
+
+@pytest.mark.parametrize(
+    ("file", "status", "code"),
+    [
+        (("empty.txt", b"", "text/plain"), 422, "document_empty"),
+        (("program.pdf", b"\x7fELF\x02\x01\x01" + bytes(100), "application/pdf"), 415, "document_type_not_taken"),
+        (("program.pdf", b"MZ" + bytes(100), "application/pdf"), 415, "document_type_not_taken"),
+    ],
+)
+async def test_a_file_that_is_not_taken_leaves_no_trace(api: Api, file: Any, status: int, code: str) -> None:
+    answer = await upload(api, file, headers={"Idempotency-Key": "k"})
+
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert (await api.http.get("/api/v1/documents")).json()["items"] == []
+    assert (await upload(api, headers={"Idempotency-Key": "k"})).status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("fields", "pointer"),
+    [
+        ({"container_id": "../etc"}, "container_id"),
+        ({"container_id": "a\0b"}, "container_id"),
+        ({"container_id": ""}, "container_id"),
+        ({"container_id": "x" * 300}, "container_id"),
+        ({"use_multimodal": "perhaps"}, "use_multimodal"),
+    ],
+)
+async def test_a_field_that_is_not_taken_is_named(small_api: Api, fields: dict[str, str], pointer: str) -> None:
+    answer = await upload(small_api, **fields)
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+    assert [one["pointer"] for one in answer.json()["errors"]] == [pointer]
+
+
+async def test_a_form_without_a_file_or_a_project_is_refused(small_api: Api) -> None:
+    answer = await small_api.http.post(UPLOAD, files={"other": NOTES})
+
+    assert answer.status_code == 422
+    assert {one["pointer"] for one in answer.json()["errors"]} == {"file", "container_id"}
+
+
+PART = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\nhello'
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status", "code"),
+    [
+        (PART, "multipart/form-data; boundary=b", 400, "malformed_multipart"),
+        (b"", "multipart/form-data; boundary=b", 400, "malformed_multipart"),
+        (b"nonsense", "multipart/form-data; boundary=b", 400, "malformed_multipart"),
+        (PART + b"\r\n" + PART + b"\r\n--b--\r\n", "multipart/form-data; boundary=b", 400, "malformed_multipart"),
+        (PART, "multipart/form-data", 415, "unsupported_media_type"),
+        (b"{}", "application/json", 415, "unsupported_media_type"),
+        (PART, f"multipart/form-data; boundary={'b' * 5000}", 400, "malformed_multipart"),
+    ],
+)
+async def test_what_is_not_a_whole_form_is_refused(
+    small_api: Api, body: bytes, content_type: str, status: int, code: str
+) -> None:
+    answer = await small_api.http.post(UPLOAD, content=body, headers={"Content-Type": content_type})
+
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+async def test_a_file_beyond_the_limit_is_413(
+    settings_for: SettingsFor, sqlite_runtime: ApiRuntime, kind: GenerationToy
+) -> None:
+    runtime = ApiRuntime(settings_for(max_upload_bytes=2 * MIB), sqlite_runtime.database, kind)
+    async with api_over(runtime) as api:
+        over = await upload(api, ("big.txt", b"x" * (2 * MIB + 1), "text/plain"))
+        within = await upload(api, ("big.txt", b"x" * (2 * MIB), "text/plain"))
+
+    assert (over.status_code, over.json()["code"]) == (413, "document_too_large")
+    assert within.status_code == 202
+
+
+async def test_a_large_file_is_never_whole_in_memory(server: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[int] = []
+    write = forms._FormReader._write
+
+    async def watched(reader: forms._FormReader) -> None:
+        held.append(len(reader._pending))
+        await write(reader)
+
+    monkeypatch.setattr(forms._FormReader, "_write", watched)
+
+    answer = await upload(server, ("big.txt", b"x" * (20 * MIB), "text/plain"))
+
+    assert answer.status_code == 202
+    assert max(held) <= 2 * MIB
+
+
+async def test_an_upload_leaves_no_temporary_file(
+    small_api: Api, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    await upload(small_api)
+    await upload(small_api, ("p.pdf", b"MZ", "application/pdf"))
+
+    assert await asyncio.to_thread(lambda: list(tmp_path.glob("tmp*"))) == []
+
+
+async def test_another_users_document_is_404(
+    settings_for: SettingsFor, sqlite_runtime: ApiRuntime, kind: GenerationToy
+) -> None:
+    runtime = ApiRuntime(settings_for(api_tokens={"a": "ana", "b": "ben"}), sqlite_runtime.database, kind)
+    async with api_over(runtime) as api:
+        made = (await upload(api, headers={"Authorization": "Bearer a"})).json()
+        own = f"/api/v1/documents/{made['document_id']}"
+        ben = {"Authorization": "Bearer b"}
+
+        for path in (own, f"{own}/status", f"{own}/events", f"/api/generation/{made['task_id']}"):
+            assert (await api.http.get(path, headers=ben)).status_code == 404
+        assert (await api.http.get("/api/v1/documents", headers=ben)).json()["items"] == []
+        assert (await upload(api, headers=ben)).json()["code"] == "project_not_found"
+        assert (await api.http.get(own)).status_code == 401

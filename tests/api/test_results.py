@@ -1,0 +1,145 @@
+"""Results and episodes: by Accept or by name, once they are there, for their own user."""
+
+import asyncio
+
+import pytest
+from pydantic import TypeAdapter
+
+from generation_service.api.models import EpisodePage, EpisodeResource
+from generation_service.api.results import acceptable
+from generation_service.errors import Refused
+from tests.api.conftest import BODY, Api, ApiRuntime, GenerationToy, api_over
+from tests.support.settings import SettingsFor
+
+NAMES = ("markdown", "fountain", "docx", "json")
+DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+
+
+@pytest.mark.parametrize(
+    ("accept", "name"),
+    [
+        (None, "markdown"),
+        ("", "markdown"),
+        ("*/*", "markdown"),
+        ("text/html,application/xhtml+xml,*/*;q=0.8", "markdown"),
+        ("application/json", "json"),
+        ("application/json;q=0.5, text/markdown;q=0.4", "json"),
+        ("application/*", "docx"),
+        ("text/*;q=0.2, application/json;q=0.1", "markdown"),
+        ("text/markdown;q=0, */*", "fountain"),
+        (DOCX, "docx"),
+        ("application/json;q=high, text/x-fountain", "fountain"),
+    ],
+)
+def test_the_format_is_what_accept_likes_best(accept: str | None, name: str) -> None:
+    assert acceptable(accept, NAMES) == name
+
+
+@pytest.mark.parametrize("accept", ["image/png", "*/*;q=0", "text/html"])
+def test_a_caller_that_takes_no_format_is_told_which_there_are(accept: str) -> None:
+    with pytest.raises(Refused) as refused:
+        acceptable(accept, NAMES)
+
+    assert (refused.value.code, refused.value.status) == ("not_acceptable", 406)
+
+
+async def test_a_result_comes_as_it_is_asked_for(api: Api) -> None:
+    url = (await api.completed())["urls"]["result"]
+
+    plain = await api.http.get(url)
+    word = await api.http.get(url, params={"format": "docx"})
+    data = await api.http.get(url, headers={"Accept": "application/json"})
+    by_name = await api.http.get(url, params={"format": "markdown"}, headers={"Accept": "application/json"})
+
+    assert (plain.status_code, plain.headers["Content-Type"]) == (200, "text/markdown; charset=utf-8")
+    assert "It came today." in plain.text
+    assert word.content.startswith(b"PK")
+    assert ".docx" in word.headers["Content-Disposition"]
+    assert data.json()["title"] == "The letter"
+    assert by_name.content == plain.content
+
+
+async def test_a_format_that_is_not_there_is_406(small_api: Api) -> None:
+    url = (await small_api.completed())["urls"]["result"]
+
+    for answer in (
+        await small_api.http.get(url, params={"format": "pdf"}),
+        await small_api.http.get(url, headers={"Accept": "image/png"}),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (406, "not_acceptable")
+        assert "markdown" in answer.json()["detail"]
+
+
+async def test_a_result_that_is_not_there_yet_is_409(small_api: Api) -> None:
+    job = await small_api.submit()
+
+    answer = await small_api.http.get(job["urls"]["result"])
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "result_not_ready")
+
+
+async def test_episodes_are_listed_in_the_order_of_their_numbers(api: Api) -> None:
+    for _ in range(3):
+        await api.completed()
+    url = "/api/projects/harbour/episodes"
+
+    first = (await api.http.get(url, params={"limit": 2})).json()
+    rest = (await api.http.get(url, params={"limit": 2, "cursor": first["next_cursor"]})).json()
+    second = (await api.http.get(f"{url}/2")).json()
+
+    TypeAdapter(EpisodePage).validate_python(first)
+    TypeAdapter(EpisodeResource).validate_python(second)
+    assert [one["number"] for one in first["items"] + rest["items"]] == [1, 2, 3]
+    assert rest["next_cursor"] is None
+    assert first["items"][1] == second
+    assert (await api.http.get(second["urls"]["result"])).status_code == 200
+
+
+async def test_jobs_that_complete_at_once_number_their_episodes_without_a_gap(api: Api) -> None:
+    ids = [(await api.submit())["job_id"] for _ in range(12)]
+
+    await asyncio.gather(*(api.runtime.run(job_id) for job_id in ids))
+
+    page = (await api.http.get("/api/projects/harbour/episodes")).json()
+    assert [one["number"] for one in page["items"]] == list(range(1, 13))
+
+
+async def test_an_episode_that_is_not_there_is_404_and_an_unused_project_is_empty(small_api: Api) -> None:
+    assert (await small_api.http.get("/api/projects/unused/episodes")).json() == {"items": [], "next_cursor": None}
+    answer = await small_api.http.get("/api/projects/unused/episodes/1")
+    assert (answer.status_code, answer.json()["code"]) == (404, "episode_not_found")
+    for number in ("0", "x", str(10**20)):
+        assert (await small_api.http.get(f"/api/projects/unused/episodes/{number}")).status_code == 422
+    for cursor in ("x", "-1", str(10**20), "\u0661"):
+        answer = await small_api.http.get("/api/projects/unused/episodes", params={"cursor": cursor})
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_cursor")
+
+
+async def test_what_belongs_to_another_user_is_404(
+    settings_for: SettingsFor, sqlite_runtime: ApiRuntime, kind: GenerationToy
+) -> None:
+    runtime = ApiRuntime(settings_for(api_tokens={"a": "ana", "b": "ben"}), sqlite_runtime.database, kind)
+    async with api_over(runtime) as api:
+        job = await api.submit(Authorization="Bearer a")
+        await runtime.run(job["job_id"])
+        ben = {"Authorization": "Bearer b"}
+
+        for path in (job["urls"]["self"], job["urls"]["result"], "/api/projects/harbour/episodes/1"):
+            assert (await api.http.get(path, headers=ben)).status_code == 404
+        for path in (job["urls"]["cancel"], job["urls"]["retry"]):
+            assert (await api.http.post(path, headers=ben)).status_code == 404
+        assert (await api.http.get("/api/projects/harbour/episodes", headers=ben)).status_code == 404
+        assert (await api.http.get("/api/generation", headers=ben)).json()["items"] == []
+        refused = await api.http.post("/api/generation", json=BODY, headers=ben)
+        assert (refused.status_code, refused.json()["code"]) == (404, "project_not_found")
+
+
+async def test_keys_of_two_users_do_not_meet(
+    settings_for: SettingsFor, sqlite_runtime: ApiRuntime, kind: GenerationToy
+) -> None:
+    runtime = ApiRuntime(settings_for(api_tokens={"a": "ana", "b": "ben"}), sqlite_runtime.database, kind)
+    async with api_over(runtime) as api:
+        one = await api.submit({**BODY, "project_id": "one"}, **{"Authorization": "Bearer a", "Idempotency-Key": "k"})
+        other = await api.submit({**BODY, "project_id": "two"}, **{"Authorization": "Bearer b", "Idempotency-Key": "k"})
+
+    assert one["job_id"] != other["job_id"]

@@ -1,0 +1,163 @@
+"""Accepting uploads: what is taken, what is refused, and that a refusal leaves nothing behind."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy import func, select
+
+from generation_service.database import Database
+from generation_service.database.tables import documents, jobs
+from generation_service.documents import state_of
+from generation_service.errors import DatabaseUnavailable, Refused, TransientError
+from tests.documents import files
+from tests.documents.conftest import Library
+
+EXECUTABLE = b"\x7fELF\x02\x01\x01" + bytes(200)
+
+
+def rows_of(database: Database) -> tuple[int, int]:
+    """How many documents and jobs there are."""
+    counts = select(
+        select(func.count()).select_from(documents).scalar_subquery(),
+        select(func.count()).select_from(jobs).scalar_subquery(),
+    )
+    return tuple(database.read_now(lambda connection: connection.execute(counts).one()))
+
+
+async def test_an_upload_is_stored_under_a_key_that_no_name_reaches(library: Library) -> None:
+    accepted = await library.upload(files.SCRIPT.encode(), "../../x.txt")
+
+    assert accepted.document.file_name == "../../x.txt"
+    assert accepted.document.status == "pending"
+    assert accepted.job.id == accepted.document.job_id
+    assert library.stored() == [accepted.document.object_key]
+    assert ".." not in accepted.document.object_key
+    assert (library.folder / accepted.document.object_key).read_bytes() == files.SCRIPT.encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "status"),
+    [
+        pytest.param(b"", "document_empty", 422, id="empty"),
+        pytest.param(EXECUTABLE, "document_type_not_taken", 415, id="a renamed executable"),
+        pytest.param(b"a" * (64 * 1024 + 1), "document_too_large", 413, id="too large"),
+    ],
+)
+async def test_a_refused_upload_leaves_nothing_behind(
+    library: Library, database: Database, content: bytes, code: str, status: int
+) -> None:
+    with pytest.raises(Refused) as caught:
+        await library.upload(content, "report.pdf", key="k")
+
+    assert (caught.value.code, caught.value.status) == (code, status)
+    assert library.stored() == []
+    assert rows_of(database) == (0, 0)
+    assert not (await library.upload(b"text", "report.pdf", key="k")).replayed  # the key was not bound
+
+
+async def test_an_upload_that_breaks_off_leaves_nothing_behind(library: Library, database: Database) -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"a" * 1000
+        raise ConnectionAbortedError
+
+    with pytest.raises((ConnectionAbortedError, Refused)):
+        await library.upload(b"", chunks=broken())
+
+    assert library.stored() == []
+    assert rows_of(database) == (0, 0)
+
+
+async def test_the_same_upload_with_the_same_key_finds_the_first_document(library: Library, database: Database) -> None:
+    first = await library.upload(b"text", key="k")
+    second = await library.upload(b"text", key="k")
+
+    assert not first.replayed
+    assert second.replayed
+    assert second.document == first.document
+    assert library.stored() == [first.document.object_key]
+    assert rows_of(database) == (1, 1)
+
+
+async def test_the_same_key_with_other_bytes_is_refused(library: Library) -> None:
+    first = await library.upload(b"text", key="k")
+
+    with pytest.raises(Refused) as caught:
+        await library.upload(b"other", key="k")
+
+    assert caught.value.code == "idempotency_key_reused"
+    assert library.stored() == [first.document.object_key]
+
+
+async def test_the_bytes_stay_where_the_commit_may_have_happened(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def lost(*_: object, **__: object) -> None:
+        raise DatabaseUnavailable("the answer to the commit was lost")
+
+    monkeypatch.setattr(library.core.jobs, "submit", lost)
+    with pytest.raises(DatabaseUnavailable):
+        await library.upload(b"text")
+
+    assert len(library.stored()) == 1
+
+
+async def test_a_store_that_does_not_answer_is_a_refusal_to_try_again(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object) -> None:
+        raise TransientError("storage_unavailable", "away")
+
+    monkeypatch.setattr(library.objects, "put", away)
+    with pytest.raises(Refused) as caught:
+        await library.upload(b"text")
+
+    assert (caught.value.code, caught.value.status) == ("storage_unavailable", 503)
+    assert "Retry-After" in caught.value.headers
+
+
+async def test_another_users_document_is_not_found(library: Library) -> None:
+    document = (await library.upload(b"text")).document
+
+    assert await library.documents.get(document.id, "ana") == document
+    for asked, user in ((document.id, "bob"), ("no id", "ana"), (document.job_id, "ana")):
+        with pytest.raises(Refused) as caught:
+            await library.documents.get(asked, user)
+        assert caught.value.code == "document_not_found"
+
+
+async def test_a_list_is_paged_and_filtered(library: Library) -> None:
+    made = [(await library.upload(b"text", f"{n}.txt", project_id="p" if n % 2 else "q")).document for n in range(5)]
+
+    first = await library.documents.list(user_id="ana", limit=2)
+    second = await library.documents.list(user_id="ana", limit=2, cursor=first.next_cursor)
+    third = await library.documents.list(user_id="ana", limit=2, cursor=second.next_cursor)
+
+    assert [*first.items, *second.items, *third.items] == made[::-1]
+    assert third.next_cursor is None
+    assert (await library.documents.list(project_id="p", limit=9)).items == [made[3], made[1]]
+    assert (await library.documents.list(user_id="bob", limit=9)).items == []
+
+
+async def test_a_name_is_a_label_that_can_be_stored_and_shown(library: Library) -> None:
+    decomposed = "\u1112\u1161\u11ab"  # 한, as macOS writes it
+    names = {
+        f"{decomposed}.txt": "한.txt",
+        "a\x00b\u202e\ud800.txt": "ab.txt",
+        None: "document",
+        "가" * 300: "가" * 255,
+    }
+
+    for given, shown in names.items():
+        assert (await library.upload(b"text", given)).document.file_name == shown
+
+
+async def test_a_state_is_said_in_the_callers_language(library: Library) -> None:
+    document, _ = await library.read(files.pdf([[]]), "스캔.pdf")
+    korean, english = state_of(document, "ko"), state_of(document, "en")
+
+    assert (korean["status"], korean["code"]) == ("failed", "needs_ocr")
+    assert "OCR" in korean["message"]
+    assert "문자 인식" in korean["message"]
+    assert "text recognition" in english["message"]
+    assert english["error"] == english["message"]
+    assert english["task_id"] == document.job_id

@@ -70,7 +70,7 @@ class Follower:
         """Take what the job's reader found; beyond 2,000 it is dropped, and read again from the database."""
         if len(self._queue) + len(events) > _MOST_QUEUED:
             self._queue.clear()
-            pass
+            self._ahead = True
         else:
             self._queue.extend(events)
         self._some.set()

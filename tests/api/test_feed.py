@@ -136,6 +136,16 @@ async def test_an_ending_that_is_not_the_last_event_ends_nothing(feed: Feed, log
         assert await asyncio.wait_for(task, 5) == [1, 2, 3, 4]
 
 
+async def test_an_ending_at_the_end_of_a_page_is_not_taken_for_the_end_of_the_log(
+    feed: Feed, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feeds, "PAGE", 2)
+    log.append("status", "failed", "retry", "completed")
+
+    async with reading(feed) as task:
+        assert await asyncio.wait_for(task, 5) == [1, 2, 3, 4]
+
+
 async def test_a_follower_that_takes_nothing_is_held_in_bounds_and_misses_nothing(
     feed: Feed, log: Log, wakeups: Fanout, monkeypatch: pytest.MonkeyPatch
 ) -> None:

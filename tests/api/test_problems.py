@@ -1,7 +1,9 @@
 """Bad input: each a 4xx problem with a stable code and a sentence that says what to do, and no trace left behind."""
 
+import asyncio
 import json
 import re
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +185,31 @@ async def test_a_body_over_the_limit_gets_its_answer_over_a_real_connection(serv
 
     check_problem(await server.http.post(URL, content=big, headers=JSON), 413, "body_too_large")
     check_problem(await server.http.post(URL, content=chunks(), headers=JSON), 413, "body_too_large")
+
+
+def send_all_then_read(port: int, head: str, body: bytes) -> bytes:
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(head.encode() + body)
+        return connection.recv(4096)
+
+
+async def test_a_caller_that_sends_all_before_it_reads_gets_its_answer_too(server: Served) -> None:
+    size = 8 * 1024 * 1024
+    head = (
+        f"POST {URL} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {size}\r\n\r\n"
+    )
+
+    answer = await asyncio.to_thread(send_all_then_read, server.port, head, b" " * size)
+
+    assert answer.startswith(b"HTTP/1.1 413 ")
+
+
+async def test_a_value_that_could_not_be_stored_is_refused_before_anything_is_looked_up(small_api: Api) -> None:
+    answer = await small_api.http.post(f"{URL}/x/retry", content=b'{"from_step": "\\u0000"}', headers=JSON)
+
+    problem = check_problem(answer, 422, "invalid_request")
+    assert problem["errors"][0]["code"] == "unusable_character"
 
 
 async def test_without_a_token_every_route_but_health_is_401(

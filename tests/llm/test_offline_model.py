@@ -101,6 +101,20 @@ async def test_a_character_says_only_what_the_documents_let_them_say() -> None:
     assert "**민호**\t그건 내 지도야. [문서1.md]" in script
 
 
+async def test_a_scene_has_two_spoken_lines_at_most() -> None:
+    # Given three characters with a line each, all of them in one sentence
+    names = ("민호", "유진", "도현")
+    cast = [
+        source(n, f"서점에 오는 사람이다. “{name}, 나는 여기 있다.”", "characters", f"등장인물 > {name}")
+        for n, name in enumerate(names, start=1)
+    ]
+    story = source(4, "민호와 유진과 도현은 서점에서 만난다. 바람이 불고 있다. 비가 내리고 있다.")
+
+    script = await script_of([*cast, story])
+
+    assert script.count("\t") == 2
+
+
 async def test_notes_are_references_and_never_beats() -> None:
     notes = source(2, "지도는 1901년에 인쇄되었다. 지도의 종이는 물에 약하다.", "notes")
 

@@ -105,7 +105,7 @@ def test_the_demo_writes_a_script_from_the_sample_documents_in_their_language(ch
     assert quoted(korean, "ko")
     assert quoted(english, "en")
     assert not quoted(english, "ko")
-    saved = re.search(r"\S+sample-ko/\S+\.md", korean)
+    saved = re.search(r"\S+sample-ko/\d\S+\.md", korean)
     assert saved
     assert Path(saved[0]).read_text(encoding="utf-8").strip() in korean
 

@@ -90,7 +90,7 @@ async def test_hits_are_asked_for_as_json_and_come_without_markup(server: Server
         ((503, b"", {}), TransientError, "search_unavailable"),
         ((429, b"", {}), TransientError, "search_unavailable"),
         ((403, b"", {}), PermanentError, "search_refused"),
-        ((302, b"", {"location": "http://169.254.169.254/"}), PermanentError, "search_refused"),
+        ((302, b"", {"location": "/elsewhere"}), PermanentError, "search_refused"),
         ((200, b"<html>", {}), TransientError, "search_unreadable"),
         ((200, b'{"a": "' + b"x" * 3_000_000 + b'"}', {}), TransientError, "search_too_large"),
     ],

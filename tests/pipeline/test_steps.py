@@ -244,6 +244,18 @@ async def test_what_was_learned_is_indexed_by_the_transaction_that_commits_the_s
     assert chunks_now(database, run.job.id) == ["민호는 간다."]
 
 
+async def test_indexing_again_replaces_what_the_job_had_learned(database: Database) -> None:
+    job = job_for(SCRIPT)
+    for text in ("민호는 간다.", "유진은 온다."):
+        signals = [beat("s1", text).model_dump()]
+        outputs = {"context": context_of(STORY), "validation": {"signals": signals}}
+        outcome = await IndexStep().run(FakeRun(job=job, step="index", outputs=outputs))
+        for effect in outcome.effects:
+            database.write_now(effect)
+
+    assert chunks_now(database, job.id) == ["유진은 온다."]
+
+
 def chunks_now(database: Database, job_id: str) -> list[str]:
     return [one.text for one in database.read_now(lambda connection: chunks_of(connection, "job", job_id))]
 

@@ -177,7 +177,7 @@ async def test_an_id_without_its_hash_is_executed_and_shown(redis_url: str) -> N
 
     async with working(redis_url, seen.callbacks()):
         await until(lambda: seen.ran == [job.id])
-        await until(lambda: executing(client) == [rq_id(job)])
+        await until(lambda: executing(client) == [rq_id(job)] and client.exists(f"rq:job:{rq_id(job)}"))
         assert fetch(client, rq_id(job)).args == [job.id]
         gate.open.set()
 
@@ -318,6 +318,7 @@ async def test_running_jobs_and_the_worker_survive_a_redis_that_comes_back_empty
         # Then the worker is shown again, with what it runs and did, and goes on
         await until(lambda: [one.name for one in Worker.all(connection=client)] == [worker.name])
         await until(lambda: sorted(executing(client)) == sorted(rq_id(job) for job in jobs))
+        await until(lambda: client.exists(f"rq:job:{rq_id(jobs[0])}"))
         assert fetch(client, rq_id(jobs[0])).args == [jobs[0].id]
         gate.open.set()
         await until(lambda: counts(client) == [(2, 0)])
@@ -352,11 +353,11 @@ async def test_a_frozen_redis_holds_up_no_running_job(redis_server: EmbeddedRedi
         done.set()
 
     seen.body = body
-    async with working(redis_server.url, seen.callbacks(), redis_timeout_seconds=0.3):
+    async with working(redis_server.url, seen.callbacks(), redis_timeout_seconds=5.0):
         await until(lambda: len(seen.ran) == 1)
         redis_server.freeze()
         gate.open.set()
-        await asyncio.wait_for(done.wait(), 1.0)
+        await asyncio.wait_for(done.wait(), 2.0)
         redis_server.thaw()
         # And what was popped in vain while it was frozen comes back by itself.
         client = Redis.from_url(redis_server.url)

@@ -30,7 +30,7 @@ from generation_service.jobs.submission import Admission
 from generation_service.llm import LanguageModel, open_model
 from generation_service.objects import ObjectStore
 from generation_service.pipeline.kind import GenerationKind, Tools
-from generation_service.search import open_search
+from generation_service.search import SearchProvider, open_search
 from generation_service.settings import Settings
 from generation_service.switching.mode import environment_says
 from generation_service.telemetry import JobTelemetry
@@ -69,6 +69,7 @@ class Runtime:
     adapter: WorkerAdapter
     recovery: Recovery
     model: LanguageModel
+    search: SearchProvider
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Runtime"]:
@@ -94,6 +95,7 @@ class Runtime:
                 await loop.stop()
             await self.heartbeat.stop()
             await self.model.aclose()
+            await self.search.aclose()
             await asyncio.to_thread(self.close)
 
     def close(self) -> None:
@@ -143,7 +145,8 @@ def build(settings: Settings, role: Role) -> Runtime:
     wakeups = open_wakeups(database.url, connect_redis if uses_redis else None, listens=role == "api")
     telemetry = JobTelemetry()
     model = open_model(settings)
-    kinds = _kinds(settings, database, objects, model)
+    search = open_search(settings)
+    kinds = _kinds(settings, database, objects, model, search)
     policy = RetryPolicy(base_seconds=settings.retry_base_seconds, max_seconds=settings.retry_max_seconds)
     heartbeat = Heartbeat(database=database, lease_seconds=settings.job_lease_seconds)
     executor = Executor(
@@ -188,15 +191,18 @@ def build(settings: Settings, role: Role) -> Runtime:
             pace=_pace(settings),
         ),
         model=model,
+        search=search,
     )
 
 
-def _kinds(settings: Settings, database: Database, objects: ObjectStore, model: LanguageModel) -> dict[str, JobKind]:
+def _kinds(
+    settings: Settings, database: Database, objects: ObjectStore, model: LanguageModel, search: SearchProvider
+) -> dict[str, JobKind]:
     reading = Reading(objects, Parser.of(settings))
     tools = Tools(
         database=database,
         model=model,
-        search=open_search(settings),
+        search=search,
         ingester=Ingester(database, objects, settings, reading=reading),
         max_output_tokens=settings.llm_max_output_tokens,
     )

@@ -42,23 +42,28 @@ def create_app(runtime: Runtime) -> FastAPI:
         lifespan=_lifespan(runtime),
         redirect_slashes=False,
     )
-    app.state.runtime = runtime
-    app.state.settings = settings
-    app.state.identity = Identity(settings.api_tokens)
-    app.state.drain = Drain()
-    app.state.dependencies = Dependencies(runtime)
-    app.state.streams = Streams(
-        feed=Feed(log=runtime.jobs, database=runtime.database, news=runtime.wakeups),
-        drain=app.state.drain,
-        slots=Slots(settings.max_streams),
-        settings=settings,
-    )
+    _equip(app, runtime)
     problems.install(app)
     for module in _ROUTERS:
         app.include_router(module.router)
     app.add_middleware(RequestMiddleware)
     app.openapi = problems.with_problem_shape(app)  # type: ignore[method-assign]  # FastAPI's own way to extend it
     return app
+
+
+def _equip(app: FastAPI, runtime: Runtime) -> None:
+    """Give the application what its routes look up: one of each a process."""
+    app.state.runtime = runtime
+    app.state.settings = runtime.settings
+    app.state.identity = Identity(runtime.settings.api_tokens)
+    app.state.drain = Drain()
+    app.state.dependencies = Dependencies(runtime)
+    app.state.streams = Streams(
+        feed=Feed(log=runtime.jobs, database=runtime.database, news=runtime.wakeups),
+        drain=app.state.drain,
+        slots=Slots(runtime.settings.max_streams),
+        settings=runtime.settings,
+    )
 
 
 def _lifespan(runtime: Runtime) -> Callable[[FastAPI], AbstractAsyncContextManager[dict[str, Any]]]:

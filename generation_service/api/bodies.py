@@ -30,6 +30,7 @@ async def json_body(request: Request, *, required: bool = True) -> Json:
     if not _says_json(request.headers.get("content-type")):
         raise Refused("unsupported_media_type", 415, params={"expected": "application/json"})
     value = parse_json(raw)
+    check_values(value)
     return value
 
 

@@ -17,7 +17,7 @@ from generation_service.cli.draining import DrainingServer
 from generation_service.database import Database
 from generation_service.documents import DocumentKind, Documents
 from generation_service.jobs.model import Job
-from generation_service.jobs.ports import StepOutcome, StepRun
+from generation_service.jobs.ports import JobKind, StepOutcome, StepRun
 from generation_service.jobs.service import Jobs
 from generation_service.jobs.submission import Admission
 from generation_service.objects import ObjectStore
@@ -97,7 +97,10 @@ class ApiRuntime:
             max_live_per_user=settings.max_live_jobs_per_user,
             max_attempts=settings.max_attempts,
         )
-        kinds = {**self.core.kinds, "document": DocumentKind(database, ObjectStore.in_memory(), settings)}
+        kinds: dict[str, JobKind] = {
+            **self.core.kinds,
+            "document": DocumentKind(database, ObjectStore.in_memory(), settings),
+        }
         self.jobs = Jobs(database=database, kinds=kinds, admission=admission, wakeups=self.wakeups)
         self.objects = ObjectStore.in_memory()
         self.documents = Documents(database, self.objects, self.jobs, settings)
@@ -122,7 +125,7 @@ class Api:
     runtime: ApiRuntime
     http: httpx2.AsyncClient
 
-    async def submit(self, body: dict[str, Any] | None = None, **headers: str) -> dict[str, Any]:
+    async def submit(self, body: dict[str, Any] | None = None, /, **headers: str) -> dict[str, Any]:
         answer = await self.http.post("/api/generation", json=body or BODY, headers=headers)
         assert answer.status_code == 202, answer.text
         return dict(answer.json())
@@ -136,7 +139,7 @@ class Api:
 @asynccontextmanager
 async def api_over(runtime: ApiRuntime) -> AsyncIterator[Api]:
     """The application without a socket: quick, but for whole answers only."""
-    app = create_app(runtime)  # type: ignore[arg-type]  # the parts that a test needs
+    app = create_app(runtime)
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
     async with (
         app.router.lifespan_context(app),
@@ -156,7 +159,7 @@ class Served(Api):
 @asynccontextmanager
 async def served(runtime: ApiRuntime) -> AsyncIterator[Served]:
     """The application behind the real server, in this event loop."""
-    app = create_app(runtime)  # type: ignore[arg-type]  # as above
+    app = create_app(runtime)
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     config = Config(app, lifespan="on", log_config=None, timeout_graceful_shutdown=10)

@@ -19,7 +19,7 @@ NOTES = ("notes.md", b"# Notes\n\nThe harbour is old.\n", "text/markdown")
 
 
 async def upload(
-    api: Api, file: Any = NOTES, *, headers: dict[str, str] | None = None, **fields: str
+    api: Api, file: Any = NOTES, *, headers: dict[str, str] | None = None, **fields: Any
 ) -> httpx2.Response:
     data = {"container_id": "harbour", **fields}
     return await api.http.post(UPLOAD, files={"file": file}, data=data, headers=headers)

@@ -88,7 +88,9 @@ async def test_a_follower_begins_behind_the_event_it_names(feed: Feed, log: Log)
 
 
 async def test_a_log_of_many_pages_is_read_whole(feed: Feed, log: Log) -> None:
-    log.append(*["token"] * (3 * PAGE), "completed")
+    for _ in range(3 * PAGE):
+        log.append("token")
+    log.append("completed")
 
     async with reading(feed) as task:
         assert await asyncio.wait_for(task, 5) == list(range(1, 3 * PAGE + 2))

@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
+from sqlalchemy import insert
 
 from generation_service.api.models import JobPage, JobResource
+from generation_service.database import db_now
+from generation_service.database.tables import pruned_jobs
 from generation_service.errors import PermanentError
 from generation_service.jobs.ports import StepRun
 from tests.api.conftest import BODY, STEPS, Api, ApiRuntime, GenerationToy, api_over
@@ -242,6 +245,16 @@ async def test_a_job_that_is_not_there_is_404(small_api: Api, job_id: str) -> No
 
     assert answer.status_code == 404
     assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+async def test_a_job_that_was_pruned_is_410(api: Api) -> None:
+    job_id = "0199aaaa-0000-7000-8000-000000000000"
+    gone = insert(pruned_jobs).values(job_id=job_id, pruned_at=db_now())
+    await api.runtime.database.write(lambda connection: connection.execute(gone).close())
+
+    answer = await api.http.get(f"/api/generation/{job_id}")
+
+    assert (answer.status_code, answer.json()["code"]) == (410, "job_pruned")
 
 
 async def test_messages_are_in_the_callers_language(small_api: Api) -> None:

@@ -169,4 +169,4 @@ def test_an_open_service_on_a_public_address_does_not_start(
     sqlite_runtime.settings = settings_for(host="0.0.0.0")  # noqa: S104 - it is refused
 
     with pytest.raises(ConfigurationError, match="API_TOKENS"):
-        create_app(sqlite_runtime)  # type: ignore[arg-type]  # the parts that a test needs
+        create_app(sqlite_runtime)

@@ -48,14 +48,15 @@ class FileLock:
 
     def _wait_for_processes(self, deadline: float) -> None:
         nap = _SHORTEST_NAP_SECONDS
-        while True:
-            try:
-                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise DatabaseUnavailable(
-                        "another process has held the write lock of the database too long"
-                    ) from None
-                time.sleep(nap)
-                nap = min(nap * 2, _LONGEST_NAP_SECONDS)
+        while not self._taken():
+            if time.monotonic() > deadline:
+                raise DatabaseUnavailable("another process has held the write lock of the database too long")
+            time.sleep(nap)
+            nap = min(nap * 2, _LONGEST_NAP_SECONDS)
+
+    def _taken(self) -> bool:
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True

@@ -104,7 +104,7 @@ async def test_a_file_that_is_not_taken_leaves_no_trace(api: Api, file: Any, sta
         ({"use_multimodal": "perhaps"}, "use_multimodal"),
     ],
 )
-async def test_a_field_that_is_not_taken_is_named(small_api: Api, fields: dict[str, str], pointer: str) -> None:
+async def test_a_field_that_is_not_taken_is_named(small_api: Api, fields: dict[str, Any], pointer: str) -> None:
     answer = await upload(small_api, **fields)
 
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")

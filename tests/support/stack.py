@@ -1,7 +1,6 @@
 """A whole service in real processes, for one test: API, workers, on a given database and Redis."""
 
 import json
-
 import signal
 import sys
 import time

@@ -49,7 +49,7 @@ class ToyKind:
     def __post_init__(self) -> None:
         self.toy_steps = {name: ToyStep(name, body) for name, body in self.bodies.items()}
 
-    def steps(self, job: Job) -> Sequence[ToyStep]:  # noqa: ARG002
+    def steps(self, job: Job) -> Sequence[ToyStep]:
         return list(self.toy_steps.values())
 
     def on_started(self, connection: Connection, job: Job) -> None: ...

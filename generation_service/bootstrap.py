@@ -44,7 +44,7 @@ Role = Literal["api", "worker", "scheduler", "tool"]
 """What a process is: who has a role other than `tool` may run jobs, or tick schedules."""
 
 _TICK_SECONDS = 5.0
-_TOTALS_SECONDS = 5.0
+_TOTALS_SECONDS = 1.0
 _OVERDUE_SECONDS = 60.0  # while RQ's ticker is the one to fire, ours waits this long for it
 
 

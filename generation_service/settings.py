@@ -107,7 +107,7 @@ class Settings(BaseSettings):
     )
     llm_max_output_tokens: int = Field(8192, ge=16, description="asked for in a call at most")
     llm_response_format: ResponseFormat = Field(
-        "none", description="json_object: structured answers are asked for by response_format too, not by the prompt alone"
+        "none", description="json_object: JSON is asked for by response_format too, not only by the prompt"
     )
     search_provider: Literal["none", "searxng", "model"] = Field(
         "none", description="the EXTERNAL step's search; model: the language model searches by itself"

@@ -9,11 +9,19 @@ Language = Literal["en", "ko"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 
 Catalogue = Mapping[str, Mapping[str, str]]
-_CATALOGUE: Catalogue = {**dev_stack.TEXTS, **problems.TEXTS, **documents.TEXTS, **jobs.TEXTS, **pipeline.TEXTS, **terminal.TEXTS}
+_AREAS: tuple[Catalogue, ...] = (
+    dev_stack.TEXTS,
+    problems.TEXTS,
+    documents.TEXTS,
+    jobs.TEXTS,
+    pipeline.TEXTS,
+    terminal.TEXTS,
+)
+_CATALOGUE: Catalogue = {key: texts for area in _AREAS for key, texts in area.items()}
 
 
 def text(key: str, language: Language, **params: object) -> str:
-    """The text under `key`, such as `problem.job_not_found`, filled with `params`. Raises KeyError for an unknown key."""
+    """The text under `key`, such as `problem.job_not_found`, filled with `params`. KeyError: there is none."""
     return _CATALOGUE[key][language].format(**params)
 
 

@@ -1,6 +1,7 @@
 """The composition root: builds every part from the settings, and starts and stops those that a process needs."""
 
 import asyncio
+import contextlib
 import os
 import socket
 from collections.abc import AsyncIterator, Mapping
@@ -14,6 +15,7 @@ from sqlalchemy import Connection
 
 from generation_service.database import Database, totals
 from generation_service.documents import DocumentKind, Documents, Ingester, Parser, Reading
+from generation_service.errors import DatabaseUnavailable
 from generation_service.jobs import schedules
 from generation_service.jobs.execution import Executor, Limits
 from generation_service.jobs.heartbeat import Heartbeat
@@ -94,9 +96,15 @@ class Runtime:
             for loop in loops:
                 await loop.stop()
             await self.heartbeat.stop()
+            with contextlib.suppress(DatabaseUnavailable):  # metrics only
+                await self._store_totals()
             await self.model.aclose()
             await self.search.aclose()
             await asyncio.to_thread(self.close)
+
+    def begin_drain(self) -> None:
+        """Take nothing new: this process is about to end."""
+        self.background.drain()
 
     def close(self) -> None:
         """Close what holds connections."""

@@ -51,9 +51,13 @@ class BackgroundRunner:
         """Nothing is ever missing: what waits is pulled."""
         return set()
 
+    def drain(self) -> None:
+        """Pull nothing more; what runs goes on."""
+        self._draining = True
+
     async def stop(self, grace_seconds: float) -> None:
         """Pull nothing more, let what runs go on for `grace_seconds`, then give it back at its last step."""
-        self._draining = True
+        self.drain()
         await self._loop.stop()
         if self._running:
             await asyncio.wait(self._running, timeout=grace_seconds)

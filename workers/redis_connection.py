@@ -1,7 +1,7 @@
 """Clients of RQ's Redis, from a URL: direct, TLS, socket file or through Sentinel; each call is bounded in time."""
 
 from typing import Any, TypeAlias
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -51,10 +51,11 @@ _MALFORMED = (
 
 
 def _through_sentinel(url: str, options: dict[str, Any]) -> Client:
-    parts = urlsplit(url)
-    credentials, _, hosts = parts.netloc.rpartition("@")
+    # Not urlsplit: since the fix of CVE-2025-0938 it refuses an address in brackets behind another host.
+    authority, _, path = url.partition("://")[2].partition("?")[0].partition("/")
+    credentials, _, hosts = authority.rpartition("@")
     user, _, password = credentials.partition(":")
-    service, _, database = parts.path.strip("/").partition("/")
+    service, _, database = path.strip("/").partition("/")
     if not hosts or not service or not (database or "0").isdecimal():
         raise ConfigurationError(_MALFORMED)
     sentinels = [_address(host) for host in hosts.split(",")]

@@ -70,12 +70,17 @@ def _lifespan(runtime: Runtime) -> Callable[[FastAPI], AbstractAsyncContextManag
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         feed: Feed = app.state.streams.feed
+
+        def begin_drain() -> None:
+            runtime.begin_drain()
+            app.state.drain.begin()
+
         async with runtime.running():
             feed.start()
             try:
-                yield {"begin_drain": app.state.drain.begin}
+                yield {"begin_drain": begin_drain}
             finally:
-                app.state.drain.begin()
+                begin_drain()
                 await feed.stop()
 
     return lifespan

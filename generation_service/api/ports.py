@@ -49,6 +49,9 @@ class Runtime(Protocol):
     @property
     def rq(self) -> RedisBackend | None: ...
 
+    def begin_drain(self) -> None:
+        """Take no new jobs; what runs goes on until `running` ends."""
+
     def running(self) -> AbstractAsyncContextManager[object]:
         """Start what this process runs besides answering; stop it at the end."""
 

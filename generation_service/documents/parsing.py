@@ -20,6 +20,7 @@ PARSER = "1"  # a change in what is read of a file is a new number, and with it 
 _COMMAND = (sys.executable, "-I", "-m", "generation_service.reader")
 _ANSWER_BYTES = 16  # of JSON for each character of text, at the very most
 _PIECE = 256 * 1024
+_GONE_SECONDS = 5.0  # what was killed is gone within this time
 _SAMPLE = 2_000  # characters of each block are enough to know its language
 # Sent by an operator or by a system short of memory: not the document's doing.
 _FROM_OUTSIDE = frozenset({-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP})
@@ -118,10 +119,12 @@ async def _end(child: asyncio.subprocess.Process) -> None:
     """Leave nothing of the child's session behind, whatever happened, cancellation included."""
     with suppress(ProcessLookupError):  # the group is gone when its last member is
         os.killpg(child.pid, signal.SIGKILL)
-    if child.stdout is not None:  # an unread pipe would keep the transport open
-        while await child.stdout.read(_PIECE):
-            pass
-    await child.wait()
+    # An unread pipe would keep the transport open; one that outlives its group is not waited for.
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_GONE_SECONDS):
+            while child.stdout is not None and await child.stdout.read(_PIECE):
+                pass
+            await child.wait()
 
 
 def _check_exit(code: int) -> None:

@@ -41,8 +41,9 @@ def claim_waiting(
         .order_by(jobs.c.priority, jobs.c.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
+        .cte("waiting")  # evaluated once; a plain subquery may be evaluated again and again, past its limit
     )
-    taken = _take(connection, [jobs.c.status == "pending", jobs.c.id.in_(waiting)], by)
+    taken = _take(connection, [jobs.c.status == "pending", jobs.c.id.in_(select(waiting.c.id))], by)
     return [_begin(connection, job, kinds) for job in sorted(taken, key=lambda job: job.id)]
 
 

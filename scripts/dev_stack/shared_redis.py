@@ -9,7 +9,6 @@ import hashlib
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from redis import Redis
 from redis.exceptions import RedisError
 
 from generation_service.errors import ConfigurationError
@@ -19,6 +18,7 @@ from scripts.dev_stack.places import HeldLock
 from scripts.embedded.ports import LOOPBACK, is_taken
 from scripts.embedded.redis_server import EmbeddedRedis
 from scripts.embedded.waiting import wait_until
+from workers.redis_connection import connect
 
 _GIVEN_BY = frozenset({"redis_url", "redis_host", "redis_port"})
 _USUAL_PORT = 6379
@@ -119,13 +119,13 @@ class SharedRedis:
             return None
 
     def _answers(self, url: str) -> bool:
-        if url.startswith("redis+sentinel"):
-            return True  # the service's own client knows how to ask it
+        client = connect(url, timeout_seconds=_ANSWER_SECONDS)
         try:
-            with Redis.from_url(url, socket_timeout=_ANSWER_SECONDS, socket_connect_timeout=_ANSWER_SECONDS) as client:
-                return bool(client.ping())
+            return bool(client.ping())
         except RedisError:
             return False
+        finally:
+            client.close()
 
     def _is_local(self) -> bool:
         return urlsplit(self._settings.redis_address).hostname in {"localhost", LOOPBACK}

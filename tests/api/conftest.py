@@ -92,6 +92,7 @@ class ApiRuntime:
         self.telemetry = JobTelemetry()
         self.adapter = Delivered()
         self.rq: NoRedis | None = None
+        self.drains = False
         admission = Admission(
             max_live=settings.max_live_jobs,
             max_live_per_user=settings.max_live_jobs_per_user,
@@ -104,6 +105,9 @@ class ApiRuntime:
         self.jobs = Jobs(database=database, kinds=kinds, admission=admission, wakeups=self.wakeups)
         self.objects = ObjectStore.in_memory()
         self.documents = Documents(database, self.objects, self.jobs, settings)
+
+    def begin_drain(self) -> None:
+        self.drains = True
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -122,6 +122,20 @@ async def test_a_cancelled_job_fails_its_document(library: Library) -> None:
     assert (document.status, document.code) == ("failed", "cancelled")
 
 
+async def test_a_cancelled_document_comes_into_the_index_no_more(library: Library) -> None:
+    accepted = await library.upload(files.SCRIPT.encode())
+    prepared = await library.reading.rows(await library.reading.read(accepted.document), accepted.document)
+    await library.core.jobs.cancel(accepted.job.id)
+
+    late = library.core.database.write_now(
+        lambda connection: rows.complete(connection, accepted.document.id, {}, prepared)
+    )
+
+    assert not late
+    assert indexed(library) == []
+    assert (await library.documents.get(accepted.document.id)).code == "cancelled"
+
+
 async def test_cancelling_while_it_is_read_stops_the_reading(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     begun, stopped = asyncio.Event(), asyncio.Event()
 

@@ -1,9 +1,12 @@
 """What the child may use at most, told to the kernel before any parser is imported."""
 
+import ctypes
 import resource
+import signal
 from dataclasses import dataclass
 
 _OPEN_FILES = 32
+_PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +20,11 @@ class Limits:
 
 
 def confine(limits: Limits) -> None:
-    """Bind this process: memory, processor time, open files; it can write no file and leaves no core."""
+    """Bind this process: memory, processor time, open files; it can write no file and leaves no core.
+
+    It ends with the process that started it, since nobody would read its answer.
+    """
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_FSIZE, 0)
     _limit(resource.RLIMIT_NOFILE, _OPEN_FILES)

@@ -1,5 +1,6 @@
 """`serve` refuses what cannot work with one line, and answers once it says that it is ready."""
 
+import asyncio
 import signal
 import socket
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from generation_service.cli.serve import listen
 from tests.cli.commands import Commands
 from tests.cli.serving import command, end, start
 
@@ -64,3 +66,21 @@ def test_the_service_serves_on_a_fresh_folder_and_ends_with_0(tmp_path: Path) ->
         assert serving.returncode == 0, said
     finally:
         end(serving)
+
+
+async def test_answers_are_sent_at_once() -> None:
+    """With Nagle's algorithm on, each answer of two writes would take 40 ms."""
+    switched: list[int] = []
+
+    def note(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted = writer.get_extra_info("socket")
+        switched.append(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        writer.close()
+
+    server = await asyncio.start_server(note, sock=listen("127.0.0.1", 0))
+    async with server:
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        await reader.read()
+        writer.close()
+
+    assert switched == [1]

@@ -92,6 +92,8 @@ class DeliveryThread:
                 self._send(batch)
             except RedisError as error:
                 self._drop(len(batch), error)
+            except Exception:  # noqa: BLE001 - the thread's boundary: nothing this process delivers would ever arrive
+                _log.exception("Deliveries failed", extra={"action": "delivery_failed", "count": len(batch)})
             else:
                 if self._breaker.succeeded():
                     _log.info("Redis takes deliveries again", extra={"action": "delivery_restored"})

@@ -87,7 +87,7 @@ class Follower:
                     self._ahead = True
                     if not await self._from_log(1):
                         return
-            elif not self._ahead and not self._queue:
+            elif not (self._ahead or self._queue or self._stopped):  # stopped while it read: `clear` would forget it
                 self._some.clear()
                 await self._some.wait()
 

@@ -123,6 +123,8 @@ class EventStream(EventSourceResponse):
         yield ServerSentEvent(retry=random.randint(*_RETRY_MILLISECONDS))  # noqa: S311 - spreads load
         with self._streams.feed.follow(self._job.id, after=self._after, known=self._job.seq) as follower:
             self._end.follower = follower
+            if self._end.said:  # before there was a follower to stop
+                return
             async for batch in follower.batches():
                 for event in batch:
                     if self._end.said:

@@ -82,8 +82,10 @@ class Database:
                 with _translated(), self._turns, self._writing.begin() as connection:
                     return unit(connection)
             except DBAPIError as error:
-                if _sqlstate(error) not in _RERUN_SQLSTATES or rerun == _MOST_RERUNS - 1:
+                if _sqlstate(error) not in _RERUN_SQLSTATES:
                     raise
+                if rerun == _MOST_RERUNS - 1:  # whoever holds the rows may be frozen: that passes
+                    raise DatabaseUnavailable("rows of the database were locked for too long") from error
                 time.sleep(random.uniform(0, 0.01 * 2**rerun))  # noqa: S311 - jitter, not a secret
         raise AssertionError("unreachable")
 
@@ -102,8 +104,8 @@ class Database:
         """Wait for the units that were begun and close every connection."""
         self._writers.shutdown(wait=True)
         self._readers.shutdown(wait=True)
-        self._reading.dispose()
-        with self._turns:  # the last connection to close may checkpoint
+        with self._turns:  # the last connection to close may checkpoint, and a process may never have written
+            self._reading.dispose()
             self._writing.dispose()
         if self._lock:
             self._lock.close()
@@ -132,8 +134,8 @@ def _is_unreachable(error: DBAPIError) -> bool:
     state = _sqlstate(error)
     if state is None:  # PostgreSQL: it never got as far as a state
         return True
-    # connection exceptions, shutdown and start-up, too many connections, idle-in-transaction time-out
-    return state.startswith(("08", "57P")) or state in {"53300", "25P03"}
+    # connection exceptions, no resources (a full disk, too many connections), shutdown and start-up, idle time-out
+    return state.startswith(("08", "53", "57P")) or state == "25P03"
 
 
 def _sqlstate(error: DBAPIError) -> str | None:

@@ -93,7 +93,8 @@ def commit(
 
 
 def is_committed(connection: Connection, claim: Claim, name: str) -> bool:
-    """Whether this claim has committed the step: for a COMMIT whose answer was lost."""
+    """Whether this claim has committed the step: for a COMMIT whose answer was lost. Raises Fenced."""
+    _settle_what_is_under_way(connection, claim)
     row = connection.execute(
         select(steps.c.status, steps.c.fence).where(steps.c.job_id == claim.id, steps.c.name == name)
     ).one_or_none()
@@ -107,11 +108,17 @@ def write_events(connection: Connection, claim: Claim, drafts: Sequence[Draft], 
     transitions.append(connection, job, drafts)
 
 
-def count_written(connection: Connection, job_id: JobId, after: int) -> int:
-    """How many events a step that began with event `after` has written in its course."""
+def count_written(connection: Connection, claim: Claim, after: int) -> int:
+    """How many events a step that began with event `after` has written in its course. Raises Fenced."""
+    _settle_what_is_under_way(connection, claim)
     own = events.c.type.in_(["token", "progress"])
-    counted = select(func.count()).where(events.c.job_id == job_id, events.c.sequence > after, own)
+    counted = select(func.count()).where(events.c.job_id == claim.id, events.c.sequence > after, own)
     return connection.execute(counted).scalar_one()
+
+
+def _settle_what_is_under_way(connection: Connection, claim: Claim) -> None:
+    """Lock the job, so that the next statement sees what became of a COMMIT that the server may still be busy with."""
+    transitions.touch(connection, claim.id, claim.fence, drafts=0)
 
 
 def mark_failed(connection: Connection, claim: Claim, name: str, error: JobError) -> None:
@@ -138,7 +145,14 @@ def supersede_from(connection: Connection, job_id: JobId, ordinal: int) -> None:
 
 
 def append_usage(connection: Connection, claim: Claim, step: str, spent: Sequence[Usage]) -> None:
-    """Append what was spent by a run that has lost its job: money is spent whoever spent it."""
+    """Append what was spent by a run that has lost its job: money is spent whoever spent it.
+
+    Once: a claim runs a step once, so where it has rows already, its commit (whose answer was lost) has written them.
+    """
+    connection.execute(select(jobs.c.id).where(jobs.c.id == claim.id).with_for_update(key_share=True))
+    mine = (usage.c.job_id == claim.id, usage.c.step == step, usage.c.fence == claim.fence)
+    if connection.execute(select(usage.c.id).where(*mine).limit(1)).first() is not None:
+        return
     changes = sums_raised_by(spent)
     if changes:
         connection.execute(update(jobs).where(jobs.c.id == claim.id).values(**changes))

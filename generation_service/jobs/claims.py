@@ -27,7 +27,7 @@ def claim(
     connection: Connection, job_id: JobId, backend: Backend, by: Claimant, kinds: Mapping[str, JobKind]
 ) -> list[Claim]:
     """Claim one job that was delivered; [] where it is not to be run now, or not by this backend."""
-    taken = _take(connection, [*_claimable(backend), jobs.c.id == job_id], by)
+    taken = _take(connection, [*_claimable(backend, kinds), jobs.c.id == job_id], by)
     return [_begin(connection, job, kinds) for job in taken]
 
 
@@ -37,7 +37,7 @@ def claim_waiting(
     """Claim up to `limit` jobs that wait for `backend`, the most urgent and oldest first."""
     waiting = (
         select(jobs.c.id)
-        .where(*_claimable(backend))
+        .where(*_claimable(backend, kinds))
         .order_by(jobs.c.priority, jobs.c.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -59,9 +59,10 @@ def is_due() -> ColumnElement[bool]:
     return or_(jobs.c.due_at.is_(None), jobs.c.due_at <= db_now())
 
 
-def _claimable(backend: Backend) -> list[ColumnElement[bool]]:
+def _claimable(backend: Backend, kinds: Mapping[str, JobKind]) -> list[ColumnElement[bool]]:
     paused = select(service_state.c.name).where(service_state.c.name == PAUSED).exists()
-    return [jobs.c.status == "pending", jobs.c.backend == backend, is_due(), ~paused]
+    known = jobs.c.kind.in_(sorted(kinds))  # while versions change, what only the other one can run is left to it
+    return [jobs.c.status == "pending", jobs.c.backend == backend, known, is_due(), ~paused]
 
 
 def _take(connection: Connection, conditions: Sequence[ColumnElement[bool]], by: Claimant) -> list[Job]:

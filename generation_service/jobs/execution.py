@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from generation_service.database import Database
 from generation_service.errors import DatabaseUnavailable, Fenced
-from generation_service.jobs import claims, settlement
+from generation_service.jobs import checkpoints, claims, settlement
 from generation_service.jobs.claims import Claimant
 from generation_service.jobs.heartbeat import Heartbeat, Lease
 from generation_service.jobs.model import Backend, Claim, JobError, JobId
@@ -69,7 +69,11 @@ class Executor:
         self._listener = listener
         self._persistence = Persistence(database)
         self._steps = StepRunner(
-            persistence=self._persistence, kinds=kinds, listener=listener, step_seconds=limits.step_seconds
+            persistence=self._persistence,
+            kinds=kinds,
+            wakeups=wakeups,
+            listener=listener,
+            step_seconds=limits.step_seconds,
         )
 
     async def execute(self, job_id: JobId, backend: Backend) -> None:
@@ -111,13 +115,23 @@ class Executor:
             await self._persistence.persist(lambda connection: settlement.complete(connection, claim, self._kinds))
             return "completed"
         if isinstance(result, Failure):
-            job = await self._persistence.persist(
-                lambda connection: settlement.fail_attempt(connection, claim, result, self._kinds, self._policy)
-            )
-            return "retried" if job.status == "pending" else "failed"
+            return await self._fail(claim, result)
         if result.release:
             return await self._release(claim, "stopping")
         raise Fenced(claim.id, claim.fence)
+
+    async def _fail(self, claim: Claim, failure: Failure) -> str:
+        try:
+            job = await self._persistence.persist(
+                lambda connection: settlement.fail_attempt(connection, claim, failure, self._kinds, self._policy)
+            )
+        except Fenced:
+            if failure.spent:
+                await self._persistence.persist(
+                    lambda connection: checkpoints.append_usage(connection, claim, failure.step or "", failure.spent)
+                )
+            raise
+        return "retried" if job.status == "pending" else "failed"
 
     async def _release(self, claim: Claim, reason: str) -> str:
         try:
@@ -142,6 +156,16 @@ class Executor:
             await _cancel(told)
 
     async def _claim(self, take: Callable[[Connection, Claimant], list[Claim]]) -> list[Claim]:
+        """Claim; a cancellation gives back what the thread, which nobody can stop, has claimed all the same."""
+        claiming = asyncio.create_task(self._claim_surely(take))
+        try:
+            return await asyncio.shield(claiming)
+        except asyncio.CancelledError:
+            for claim in await claiming:
+                await self._release(claim, "stopped")
+            raise
+
+    async def _claim_surely(self, take: Callable[[Connection, Claimant], list[Claim]]) -> list[Claim]:
         by = Claimant(holder=f"{self._process}/{uuid4().hex[:12]}", lease_seconds=self._limits.lease_seconds)
         try:
             return await self._database.write(lambda connection: take(connection, by))

@@ -132,6 +132,9 @@ class Heartbeat:
             except DatabaseUnavailable as error:
                 _log.warning("Heartbeat: %s", error, extra={"action": "heartbeat_failed"})
                 continue
+            except Exception:  # noqa: BLE001 - the thread's boundary: if it died, every job of this process would be lost
+                _log.exception("A heartbeat failed", extra={"action": "heartbeat_failed"})
+                continue
             if renew:
                 renewed_at = now
 
@@ -153,10 +156,12 @@ class Heartbeat:
 
 
 def _renew(connection: Connection, pairs: Sequence[Held], lease_seconds: float) -> set[Held]:
-    held = tuple_(jobs.c.id, jobs.c.fence).in_(pairs)
+    held = (tuple_(jobs.c.id, jobs.c.fence).in_(pairs), jobs.c.status == "running")
+    # In id order, as everybody locks jobs: two who lock many must never wait for each other.
+    locked = select(jobs.c.id).where(*held).order_by(jobs.c.id).with_for_update(key_share=True).cte("locked")
     statement = (
         update(jobs)
-        .where(held, jobs.c.status == "running")
+        .where(jobs.c.id.in_(select(locked.c.id)), *held)
         .values(lease_until=db_now(lease_seconds))
         .returning(jobs.c.id, jobs.c.fence)
     )

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
@@ -45,4 +45,16 @@ class Persistence:
             tried = True
             unit(connection)
 
-        await self.persist(once)
+        await _to_its_end(self.persist(once))
+
+
+async def _to_its_end(commit: Coroutine[Any, Any, None]) -> None:
+    """Await `commit`; a cancellation waits for it, since a thread commits on whether it is awaited or not."""
+    task = asyncio.create_task(commit)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        if not task.cancelled():
+            task.result()  # raises Fenced: then nothing was committed
+        raise

@@ -70,8 +70,9 @@ class PruneStep:
 def prune_jobs(connection: Connection, retention_seconds: float) -> int:
     """Delete up to one batch of jobs that ended so long ago; how many. Keys outlive them by their own rule."""
     keyed = select(idempotency_keys.c.job_id).where(idempotency_keys.c.job_id == jobs.c.id).exists()
-    old = select(jobs.c.id).where(jobs.c.completed_at < db_now(-retention_seconds), ~keyed).limit(_BATCH)
-    ids = [row.id for row in connection.execute(old)]
+    old = select(jobs.c.id).where(jobs.c.completed_at < db_now(-retention_seconds), ~keyed).order_by(jobs.c.id)
+    # Locked from here on: one that is reopened meanwhile lives, and must not be deleted as one that had ended.
+    ids = [row.id for row in connection.execute(old.limit(_BATCH).with_for_update(skip_locked=True))]
     if ids:
         tombstones = upsert(connection, pruned_jobs).values(
             [{"job_id": job_id, "pruned_at": db_now()} for job_id in ids]
@@ -87,7 +88,8 @@ def prune_keys(connection: Connection, retention_seconds: float) -> int:
     ended_at = select(jobs.c.completed_at).where(jobs.c.id == idempotency_keys.c.job_id).scalar_subquery()
     there = select(jobs.c.id).where(jobs.c.id == idempotency_keys.c.job_id).exists()
     old = (ended_at < db_now(-retention_seconds)) | ~there
-    columns = (idempotency_keys.c.user_id, idempotency_keys.c.route, idempotency_keys.c.key)
+    # With its job: a key that was free, and is bound again meanwhile, is another one.
+    columns = [idempotency_keys.c[name] for name in ("user_id", "route", "key", "job_id")]
     rows = [tuple(row) for row in connection.execute(select(*columns).where(old).limit(_BATCH))]
     if rows:
         connection.execute(delete(idempotency_keys).where(tuple_(*columns).in_(rows)))

@@ -5,11 +5,11 @@ compare-and-set that is complete in itself, so it may die at any line, and two l
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from sqlalchemy import ColumnElement, Connection, select, tuple_, update
 
@@ -69,6 +69,7 @@ class Recovery:
         self._leads = False
         self._quiet_until = 0.0  # monotonic: no rescue before
         self._clocks = (clock(), time.monotonic())
+        self._turned_at: float | None = None  # monotonic: when the last turn ended
         self._doubted: dict[JobId, int] = {}  # job -> number of the delivery that was missing last time
         self._look_at = 0.0  # monotonic: no look for lost deliveries before
         self._loop = Loop(name="recovery", turn=self.turn, pause_seconds=pace.interval_seconds)
@@ -81,7 +82,8 @@ class Recovery:
         """Stop, and let another process lead at once."""
         await self._loop.stop()
         if self._leads:
-            await self._database.write(lambda connection: leadership.give_up(connection, _LEASE, self._process))
+            with contextlib.suppress(DatabaseUnavailable):  # then its lease runs out
+                await self._database.write(lambda connection: leadership.give_up(connection, _LEASE, self._process))
 
     async def turn(self) -> None:
         """Look once, if this process leads."""
@@ -96,6 +98,8 @@ class Recovery:
         except DatabaseUnavailable:
             self._be_quiet()  # an outage must not make every job look abandoned
             raise
+        finally:
+            self._turned_at = time.monotonic()
 
     async def _lead(self) -> bool:
         leads = await self._database.write(
@@ -111,8 +115,14 @@ class Recovery:
         self._quiet_until = time.monotonic() + renewal_seconds(self._pace.lease_seconds)
 
     def _compare_clocks(self) -> None:
-        """Rescue nothing after the wall clock jumped: on SQLite leases are in its time."""
+        """Rescue nothing after this process, and perhaps every other, was frozen for a while: heartbeats go first.
+
+        Nor after the wall clock jumped: on SQLite leases are in its time.
+        """
         wall, steady = self._clock(), time.monotonic()
+        longest = self._pace.interval_seconds + renewal_seconds(self._pace.lease_seconds)
+        if self._turned_at is not None and steady - self._turned_at > longest:
+            self._be_quiet()
         jumped = abs((wall - self._clocks[0]) - (steady - self._clocks[1])) > _CLOCKS_DISAGREE_SECONDS
         self._clocks = (wall, steady)
         if jumped and self._database.dialect == "sqlite":
@@ -121,17 +131,32 @@ class Recovery:
     async def _rescue(self) -> None:
         silent = [jobs.c.status == "running", jobs.c.lease_until < db_now()]
         for seen in await self._database.read(lambda connection: _find(connection, silent)):
-            rescue = partial(settlement.rescue, seen=seen, kinds=self._kinds, policy=self._policy)
-            if await self._database.write(rescue) is not None:
-                extra = {"action": "rescued", "job_id": seen.id}
-                _log.warning("Job %s was abandoned by %s", seen.id, seen.holder, extra=extra)
-                self._wakeups.wake([seen.id])
+            try:
+                await self._rescue_one(seen)
+            except DatabaseUnavailable:
+                raise
+            except Exception:  # noqa: BLE001 - one job that cannot be rescued must not keep recovery from all others
+                extra = {"action": "rescue_failed", "job_id": seen.id}
+                _log.exception("Job %s could not be rescued", seen.id, extra=extra)
+
+    async def _rescue_one(self, seen: Job) -> None:
+        def rescue(connection: Connection) -> Job | None:
+            free = select(jobs.c.id).where(jobs.c.id == seen.id).with_for_update(key_share=True, skip_locked=True)
+            if connection.execute(free).first() is None:
+                return None  # somebody writes to it just now, or is frozen in the midst: the next turn comes back
+            return settlement.rescue(connection, seen, self._kinds, self._policy)
+
+        if await self._database.write(rescue) is not None:
+            extra = {"action": "rescued", "job_id": seen.id}
+            _log.warning("Job %s was abandoned by %s", seen.id, seen.holder, extra=extra)
+            self._wakeups.wake([seen.id])
 
     async def _deliver_undelivered(self) -> None:
         """Deliver what was released, rescued or has become due."""
         waiting = [jobs.c.status == "pending", jobs.c.delivered_at.is_(None), claims.is_due()]
         while seen := await self._database.read(lambda connection: _find(connection, waiting)):
-            await self._deliver(seen)
+            if not await self._deliver(seen):
+                return  # somebody else holds these rows just now: the next turn comes back
 
     async def _redeliver_lost(self) -> None:
         """Deliver again what was delivered and is in no list and no registry, twice in a row."""
@@ -157,11 +182,12 @@ class Recovery:
         waiting = [jobs.c.status == "pending", jobs.c.backend == "rq", old, jobs.c.id > after]
         return await self._database.read(lambda connection: _find(connection, waiting))
 
-    async def _deliver(self, seen: Sequence[Job]) -> None:
-        """Deliver jobs as they were seen: the next delivery's number is committed before it is made (I9)."""
+    async def _deliver(self, seen: Sequence[Job]) -> int:
+        """Deliver jobs as they were seen: the next delivery's number is committed before it is made (I9); how many."""
         numbered = await self._database.write(lambda connection: _number(connection, seen)) if seen else []
         for name, backend in self._backends.items():
             backend.deliver([job for job in numbered if job.backend == name])
+        return len(numbered)
 
 
 def _find(connection: Connection, conditions: Sequence[ColumnElement[bool]]) -> list[Job]:
@@ -170,10 +196,12 @@ def _find(connection: Connection, conditions: Sequence[ColumnElement[bool]]) -> 
 
 
 def _number(connection: Connection, seen: Sequence[Job]) -> list[Job]:
-    as_seen = tuple_(jobs.c.id, jobs.c.fence, jobs.c.delivery).in_([(job.id, job.fence, job.delivery) for job in seen])
+    rows = [(job.id, job.fence, job.delivery) for job in seen]
+    as_seen = (tuple_(jobs.c.id, jobs.c.fence, jobs.c.delivery).in_(rows), jobs.c.status == "pending")
+    free = select(jobs.c.id).where(*as_seen).order_by(jobs.c.id).with_for_update(key_share=True, skip_locked=True)
     statement = (
         update(jobs)
-        .where(as_seen, jobs.c.status == "pending")
+        .where(jobs.c.id.in_(select(free.cte("free").c.id)), *as_seen)
         .values(delivery=jobs.c.delivery + 1, delivered_at=db_now())
         .returning(*jobs.c)
     )

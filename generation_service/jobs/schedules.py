@@ -58,15 +58,17 @@ def fire_due(connection: Connection, fired_by: str, admission: Admission, *, ove
 
     What was missed several times is caught up once. Returns the jobs, to be delivered after the commit.
     """
-    due = select(schedules).where(schedules.c.enabled, schedules.c.next_due_at <= db_now(-overdue_seconds))
+    overdue = schedules.c.next_due_at <= db_now(-overdue_seconds)
+    due = select(schedules).where(schedules.c.enabled, overdue).order_by(schedules.c.id)
     fired = []
     for schedule in connection.execute(due).all():
         job_id = new_job_id()
         firing = {"schedule_id": schedule.id, "due_at": schedule.next_due_at, "job_id": job_id}
-        if not insert_if_absent(connection, firings, {**firing, "fired_by": fired_by, "fired_at": db_now()}):
-            continue  # another ticker was faster
-        wanted = NewJob(kind=schedule.kind, user_id=SCHEDULER, request=schedule.request, priority="low", id=job_id)
-        fired.append(submit(connection, wanted, admission).job)
+        # Where another ticker was faster it has moved the due time, too, unless the row was planned back to a time
+        # that had fired: it is moved in either case, or that schedule would never fire again.
+        if insert_if_absent(connection, firings, {**firing, "fired_by": fired_by, "fired_at": db_now()}):
+            wanted = NewJob(kind=schedule.kind, user_id=SCHEDULER, request=schedule.request, priority="low", id=job_id)
+            fired.append(submit(connection, wanted, admission).job)
         now = connection.execute(select(db_now())).scalar_one()
         following = next_due(schedule.cron, schedule.timezone, max(now, schedule.next_due_at))
         connection.execute(

@@ -1,7 +1,7 @@
 """One run of one step: what the executor offers to a step, each write guarded by the fence."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from sqlalchemy import Connection
 
@@ -18,7 +18,7 @@ GATHER_SECONDS = 0.1
 
 
 class RunningStep:
-    """Implements `ports.StepRun`. `started` is the number of the event of its start."""
+    """Implements `ports.StepRun`. `wake` tells readers of what was committed."""
 
     def __init__(
         self,
@@ -29,6 +29,7 @@ class RunningStep:
         persistence: Persistence,
         outputs: Mapping[str, Mapping[str, Json]],
         spent_before: int,
+        wake: Callable[[], None],
     ) -> None:
         self.claim = claim
         self.place = place
@@ -36,6 +37,7 @@ class RunningStep:
         self._persistence = persistence
         self._outputs = outputs
         self._spent_before = spent_before
+        self._wake = wake
         self._text: list[str] = []
         self._fraction: float | None = None
         self._flush: asyncio.Task[None] | None = None
@@ -122,10 +124,11 @@ class RunningStep:
         before, claim = self._written, self.claim
         await self._persistence.persist_once(
             lambda connection: checkpoints.write_events(connection, claim, drafts, progress),
-            lambda connection: checkpoints.count_written(connection, claim.id, self.started) > before,
+            lambda connection: checkpoints.count_written(connection, claim, self.started) > before,
         )
         self._written += len(drafts)
         self._writing = False
+        self._wake()
 
     def _take(self) -> list[Draft]:
         drafts: list[Draft] = []

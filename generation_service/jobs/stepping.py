@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
+from functools import partial
 
 from generation_service.errors import Fenced, PermanentError, TransientError
 from generation_service.jobs import checkpoints
@@ -11,7 +12,7 @@ from generation_service.jobs.checkpoints import StepPlace
 from generation_service.jobs.heartbeat import Lease
 from generation_service.jobs.model import Claim, JobError, Json
 from generation_service.jobs.persistence import Persistence
-from generation_service.jobs.ports import JobKind, RunListener, Step, StepOutcome
+from generation_service.jobs.ports import JobKind, RunListener, Step, StepOutcome, Wakeups
 from generation_service.jobs.settlement import Failure
 from generation_service.jobs.step_run import RunningStep
 
@@ -24,16 +25,24 @@ class StepRunner:
     """Runs a job's steps in order, each at most `step_seconds` long, and commits each."""
 
     def __init__(
-        self, *, persistence: Persistence, kinds: Mapping[str, JobKind], listener: RunListener, step_seconds: float
+        self,
+        *,
+        persistence: Persistence,
+        kinds: Mapping[str, JobKind],
+        wakeups: Wakeups,
+        listener: RunListener,
+        step_seconds: float,
     ) -> None:
         self._persistence = persistence
         self._kinds = kinds
+        self._wakeups = wakeups
         self._listener = listener
         self._step_seconds = step_seconds
 
     async def run_steps(self, claim: Claim, lease: Lease) -> Failure | None:
         """Return None once every step is committed, or how the first one failed. Raises Fenced."""
         steps = self._kinds[claim.job.kind].steps(claim.job)
+        wake = partial(self._wakeups.wake, [claim.id])
         outputs: Outputs = {}
         spent = claim.job.input_tokens + claim.job.output_tokens
         for ordinal, step in enumerate(steps):
@@ -48,10 +57,12 @@ class StepRunner:
                 persistence=self._persistence,
                 outputs=outputs,
                 spent_before=spent,
+                wake=wake,
             )
             outcome = await self._run_step(step, running)
             if isinstance(outcome, Failure):
                 return outcome
+            wake()
             outputs = {**outputs, step.name: outcome.output}
             spent += sum(one.tokens for one in running.spent)
         return None

@@ -69,7 +69,8 @@ def _bind(connection: Connection, user_id: str, key: IdempotencyKey, job_id: Job
     found = connection.execute(select(idempotency_keys).where(*mine)).one_or_none()
     job = transitions.find_job(connection, JobId(found.job_id)) if found else None
     if found is None or job is None:  # its job was pruned, or its transaction was rolled back: the key is free
-        connection.execute(delete(idempotency_keys).where(*mine))
+        if found is not None:  # only as it was seen: somebody may have bound it anew since
+            connection.execute(delete(idempotency_keys).where(*mine, idempotency_keys.c.job_id == found.job_id))
         return _bind(connection, user_id, key, job_id)
     if found.fingerprint != key.fingerprint:
         raise Refused("idempotency_key_reused", 422)

@@ -206,3 +206,14 @@ async def test_nothing_is_read_or_watched_once_all_followers_are_gone(feed: Feed
     wakeups.wake([JOB])
     await settled()
     assert log.reads == before
+
+
+async def test_a_follower_that_is_stopped_while_it_reads_comes_to_its_end(feed: Feed, log: Log) -> None:
+    log.append("status")
+    with feed.follow(JOB, after=1, known=1) as follower:
+        task = asyncio.create_task(sequences(follower))
+        await asyncio.sleep(0)  # it reads now, and will find nothing
+        assert log.reads == 1
+        follower.stop()
+
+        assert await asyncio.wait_for(task, 5) == []

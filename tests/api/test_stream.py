@@ -191,6 +191,16 @@ async def test_a_stream_that_is_opened_during_a_drain_is_200_and_ends(server: Se
     assert (reading.status, len(reading.retries)) == (200, 1)
 
 
+async def test_a_stream_that_is_resumed_during_a_drain_ends_though_nothing_is_new(server: Served) -> None:
+    job = await server.submit()
+    server.app.state.drain.begin()
+
+    async with asyncio.timeout(5):
+        reading = await read(server.http, job["urls"]["events"], **{"Last-Event-ID": "1"})
+
+    assert (reading.status, reading.sequences) == (200, [])
+
+
 async def test_a_stream_that_is_too_old_ends_and_can_be_resumed(
     settings_for: SettingsFor, sqlite_runtime: ApiRuntime, kind: GenerationToy
 ) -> None:

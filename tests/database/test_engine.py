@@ -162,3 +162,24 @@ def test_a_lock_that_is_held_too_long_is_an_outage(tmp_path) -> None:
 
     first.close()
     second.close()
+
+
+def test_rows_that_stay_locked_are_an_outage_and_no_fault_of_the_unit(
+    postgresql_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever holds them may be frozen: a commit is to be tried again, and a heartbeat to go on."""
+    monkeypatch.setattr("generation_service.database.engine._MOST_RERUNS", 2)
+    database = postgresql_database
+    database.write_now(lambda connection: add_project(connection, "p"))
+
+    def wants(connection: Connection) -> None:
+        connection.execute(text("SET LOCAL lock_timeout = '10ms'"))
+        raise_count(connection)
+
+    def holds(connection: Connection) -> None:
+        raise_count(connection)
+        with pytest.raises(DatabaseUnavailable):
+            database.write_now(wants)
+
+    database.write_now(holds)
+    assert database.read_now(episode_count) == 1

@@ -340,6 +340,24 @@ async def test_tokens_are_committed_in_order_and_ride_with_the_step(database: Da
     assert gapless(events)
 
 
+async def test_readers_are_woken_by_each_commit_of_a_run(database: Database) -> None:
+    read = asyncio.Event()
+
+    async def writes(run: StepRun) -> StepOutcome:
+        await run.token("text")
+        await read.wait()
+        return StepOutcome(output={})
+
+    core = Core(database, ToyKind({"one": nothing, "two": writes}))
+    job = await core.submit()
+    with core.wakeups.subscribe(job.id) as news:
+        running = asyncio.create_task(core.run(job))
+        while "token" not in [kind for kind, _ in await core.events(job.id)]:
+            assert await news.wait(10), "a commit woke nobody"
+        read.set()
+        await running
+
+
 async def test_a_failed_job_reopened_from_a_step_runs_that_step_again(database: Database) -> None:
     failing = True
 
@@ -390,3 +408,17 @@ async def _is(core: Core, job_id: str, status: str) -> bool:
 
 def _expire_lease(database: Database) -> None:
     database.write_now(lambda connection: connection.execute(update(jobs).values(lease_until=db_now(-1))))
+
+
+async def test_a_job_of_a_kind_that_this_version_does_not_know_is_left_alone(database: Database) -> None:
+    core = Core(database, ToyKind({"one": nothing}))
+    newer = Core(database, ToyKind({"one": nothing}, kind="newer"))
+    unknown = await newer.submit()
+    known = await core.submit()
+
+    claimed = await core.executor.claim_waiting("background_tasks", 10)
+    await core.executor.execute(unknown.id, "background_tasks")
+
+    assert [claim.id for claim in claimed] == [known.id]
+    assert (await core.jobs.get(unknown.id)).status == "pending"
+    assert (await newer.run(unknown)).status == "completed"

@@ -1,6 +1,7 @@
 """A heartbeat keeps the leases of jobs that can run, and of no others."""
 
 import asyncio
+import threading
 import time
 from datetime import datetime
 
@@ -72,3 +73,37 @@ async def test_past_its_lease_a_run_starts_no_further_call(database: Database) -
 
     with core.heartbeat.hold(claim, claimed_at=time.monotonic() - 2.1) as lease, pytest.raises(Fenced):
         lease.check()
+
+
+async def test_a_beat_that_fails_is_not_the_last_one(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    renewed, failed = asyncio.Event(), threading.Event()
+
+    async def waits(run: StepRun) -> StepOutcome:
+        await renewed.wait()
+        run.check_lease()
+        return StepOutcome(output={})
+
+    core = Core(database, ToyKind({"one": waits}), lease_seconds=2.0)
+    look = core.heartbeat._look
+
+    def fails_once(*, renew: bool) -> None:
+        if not failed.is_set():
+            failed.set()
+            raise RuntimeError("Event loop is closed")
+        look(renew=renew)
+
+    monkeypatch.setattr(core.heartbeat, "_look", fails_once)
+    job = await core.submit()
+    async with core.beating():
+        running = asyncio.create_task(core.run(job))
+        await until(lambda: has_lease(database))
+        first = await database.read(lease_until)
+
+        async def later() -> bool:
+            now = await database.read(lease_until)
+            return now is not None and first is not None and now > first
+
+        await until(later)
+        renewed.set()
+        assert (await running).status == "completed"
+    assert failed.is_set()

@@ -1,13 +1,19 @@
 """The answer to a COMMIT can be lost: the run looks up its own row, and neither repeats nor forgets anything."""
 
+import asyncio
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select, text
 
 from generation_service.database import Database
-from generation_service.errors import DatabaseUnavailable
+from generation_service.database.tables import usage
+from generation_service.errors import DatabaseUnavailable, PermanentError
+from generation_service.jobs import checkpoints
+from generation_service.jobs.checkpoints import StepPlace
 from generation_service.jobs.model import Usage
 from generation_service.jobs.ports import StepOutcome, StepRun
 from tests.support.toy import Core, ToyKind
@@ -63,3 +69,102 @@ async def test_whichever_answer_is_lost_every_step_runs_once_and_events_have_no_
     assert [kind for kind, _ in events].count("completed") == 1
     assert [data["step"] for kind, data in events if kind == "step" and data["status"] == "completed"] == ["one", "two"]
     assert sum(kind == "token" for kind, _ in events) == 4
+
+
+class Held:
+    """Holds up the `nth` write, in its thread, until it may `go_on`; `reached` once it is there."""
+
+    def __init__(self, database: Database, nth: int) -> None:
+        self._write = database.write_now
+        self._nth, self._seen = nth, 0
+        self.reached, self.go_on = threading.Event(), threading.Event()
+
+    def __call__(self, unit: Callable[[Connection], Any]) -> Any:
+        self._seen += 1
+        if self._seen == self._nth:
+            self.reached.set()
+            self.go_on.wait(10)
+        return self._write(unit)
+
+
+async def test_a_run_that_is_stopped_while_a_step_commits_counts_the_step_once(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread commits on, whether anybody awaits it or not."""
+
+    async def spends(run: StepRun) -> StepOutcome:
+        run.spend(Usage(input_tokens=1, output_tokens=1, model="m"))
+        return StepOutcome(output={})
+
+    core = Core(database, ToyKind({"one": spends}))
+    job = await core.submit()
+    held = Held(database, nth=3)  # 1 claim, 2 start of the step, 3 its commit
+    monkeypatch.setattr(database, "write_now", held)
+    running = asyncio.create_task(core.run(job))
+    assert await asyncio.to_thread(held.reached.wait, 10)
+
+    core.heartbeat.release_all()
+    for _ in range(50):
+        await asyncio.sleep(0)
+    held.go_on.set()
+
+    released = await running
+    assert (released.status, released.input_tokens, released.output_tokens) == ("pending", 1, 1)
+    ended = await core.run(job)
+    assert (ended.status, ended.input_tokens, core.kind.toy_steps["one"].runs) == ("completed", 1, 1)
+    assert database.read_now(lambda connection: len(connection.execute(select(usage)).all())) == 1
+
+
+async def test_what_a_step_that_failed_had_spent_is_counted_when_its_job_is_lost_meanwhile(database: Database) -> None:
+    async def spends_and_fails(run: StepRun) -> StepOutcome:
+        run.spend(Usage(input_tokens=1, output_tokens=1, model="m"))
+        await core.jobs.cancel(run.job.id)
+        raise PermanentError("refused", "the provider refused")
+
+    core = Core(database, ToyKind({"one": spends_and_fails}))
+
+    ended = await core.run(await core.submit())
+
+    assert (ended.status, ended.input_tokens, ended.output_tokens) == ("cancelled", 1, 1)
+
+
+async def test_a_commit_that_the_server_is_still_busy_with_is_waited_for(postgresql_database: Database) -> None:
+    """The connection was lost, the transaction was not: it may land after its run has come back to look."""
+    database = postgresql_database
+    core = Core(database, ToyKind({"one": pays}))
+    await core.submit()
+    [claim] = await core.executor.claim_waiting("background_tasks", 1)
+    place = StepPlace(name="one", ordinal=0, count=1)
+    database.write_now(lambda connection: checkpoints.start(connection, claim, place))
+    waiting = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+
+    def commits(connection: Connection) -> Future[bool]:
+        checkpoints.commit(connection, claim, place, StepOutcome(output={}))
+        looks = pool.submit(database.write_now, lambda other: checkpoints.is_committed(other, claim, "one"))
+        while not looks.done() and not database.read_now(lambda other: other.execute(waiting).scalar()):
+            pass
+        return looks
+
+    with ThreadPoolExecutor(1) as pool:
+        assert database.write_now(commits).result() is True
+
+
+async def test_a_run_that_is_stopped_while_it_claims_gives_its_job_back(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    core = Core(database, ToyKind({"one": pays}))
+    job = await core.submit()
+    held = Held(database, nth=1)
+    monkeypatch.setattr(database, "write_now", held)
+    running = asyncio.create_task(core.executor.execute(job.id, "background_tasks"))
+    assert await asyncio.to_thread(held.reached.wait, 10)
+
+    running.cancel()
+    held.go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+    given_back = await core.jobs.get(job.id)
+    assert (given_back.status, given_back.claims, given_back.failures) == ("pending", 1, 0)

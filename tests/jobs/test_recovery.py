@@ -1,9 +1,10 @@
 """What a holder has left is rescued, what was lost on the way is delivered again, by compare-and-sets."""
 
 import asyncio
+import threading
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import select, update
+from sqlalchemy import Connection, select, update
 
 from generation_service.database import Database, db_now
 from generation_service.database.tables import dead_letters, jobs
@@ -234,3 +235,79 @@ async def _always() -> bool:
 
 async def _unavailable() -> bool:
     raise DatabaseUnavailable("away")
+
+
+class Cracked(ToyKind):
+    """Its hook breaks when a job fails."""
+
+    def on_ended(self, *given: object) -> None:
+        raise ZeroDivisionError
+
+
+async def test_one_job_that_cannot_be_rescued_keeps_nobody_else_waiting(database: Database) -> None:
+    core = Core(database, Cracked({"one": nothing}))
+    broken = await core.submit(max_attempts=1)
+    other = await core.submit()
+    await core.executor.claim_waiting("background_tasks", 10)
+    database.write_now(lambda connection: connection.execute(update(jobs).values(lease_until=db_now(-1))))
+
+    await recover(core)
+
+    assert [(await core.jobs.get(job.id)).status for job in (broken, other)] == ["running", "pending"]
+
+
+async def test_a_row_that_somebody_holds_holds_up_no_other_delivery(postgresql_database: Database) -> None:
+    database = postgresql_database
+    core, post = Core(database, ToyKind({"one": nothing})), Post()
+    core.recovery._backends = {"background_tasks": post}
+    first, second = await core.submit(), await core.submit()
+    database.write_now(lambda connection: connection.execute(update(jobs).values(delivered_at=None)))
+    held, done = threading.Event(), threading.Event()
+
+    def holds(connection: Connection) -> None:
+        connection.execute(select(jobs).where(jobs.c.id == first.id).with_for_update())
+        held.set()
+        done.wait(20)
+
+    holding = asyncio.create_task(database.write(holds))
+    await asyncio.to_thread(held.wait, 10)
+    await recover(core)
+    delivered = list(post.delivered)
+    done.set()
+    await holding
+    await recover(core)
+
+    assert delivered == [(second.id, 2)]
+    assert post.delivered == [(second.id, 2), (first.id, 2)]
+
+
+async def test_a_row_that_somebody_holds_holds_up_no_other_rescue(postgresql_database: Database) -> None:
+    database = postgresql_database
+    core = Core(database, ToyKind({"one": nothing}))
+    first, second = await core.submit(), await abandoned(core)
+
+    def holds(connection: Connection) -> None:
+        connection.execute(select(jobs).where(jobs.c.id == first.id).with_for_update())
+        asyncio.run_coroutine_threadsafe(recover(core), loop).result(20)
+
+    loop = asyncio.get_running_loop()
+    await database.write(holds)
+
+    assert [(await core.jobs.get(job.id)).status for job in (first, second)] == ["running", "pending"]
+    await recover(core)
+    assert (await core.jobs.get(first.id)).status == "pending"
+
+
+async def test_nothing_is_rescued_right_after_a_freeze(database: Database) -> None:
+    """Whoever was frozen along with this process has had no chance to renew its leases."""
+    core = Core(database, ToyKind({"one": nothing}))
+    job = await abandoned(core)
+    await core.recovery.turn()
+    assert core.recovery._turned_at is not None
+    core.recovery._turned_at -= 60
+
+    await recover(core)
+    assert (await core.jobs.get(job.id)).status == "running"
+
+    await recover(core)
+    assert (await core.jobs.get(job.id)).status == "pending"

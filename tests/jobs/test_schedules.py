@@ -78,3 +78,15 @@ def test_cron_times_are_those_of_its_time_zone() -> None:
     moment = next_due("0 2 * * *", "Asia/Seoul", datetime(2026, 11, 21, 0, 0, tzinfo=UTC))
 
     assert moment == datetime(2026, 11, 21, 17, 0, tzinfo=UTC)
+
+
+def test_a_schedule_that_is_planned_back_to_a_time_that_has_fired_goes_on(database: Database) -> None:
+    make_due(database)
+    fired_at = database.read_now(lambda connection: connection.execute(select(schedules.c.next_due_at)).scalar_one())
+    database.write_now(lambda connection: fire_due(connection, "a", ADMISSION))
+    database.write_now(lambda connection: connection.execute(update(schedules).values(next_due_at=fired_at)))
+
+    assert database.write_now(lambda connection: fire_due(connection, "a", ADMISSION)) == []
+
+    due = database.read_now(lambda connection: connection.execute(select(schedules.c.next_due_at)).scalar_one())
+    assert due > fired_at

@@ -90,6 +90,23 @@ def test_a_redis_that_is_away_is_not_asked_with_every_delivery(monkeypatch: pyte
     assert asked == [1]
 
 
+def test_deliveries_go_on_after_one_that_broke() -> None:
+    sent: list[str] = []
+
+    def break_once(entries: Sequence[Entry]) -> None:
+        sent.extend(entry.rq_id for entry in entries)
+        if len(sent) == 1:
+            raise ZeroDivisionError
+
+    thread = DeliveryThread(break_once, most_pending=10)
+    thread.put([Entry("a-1", JobId("a"), "high")])
+    eventually(lambda: sent == ["a-1"])
+    thread.put([Entry("b-1", JobId("b"), "high")])
+    thread.close(5)
+
+    assert sent == ["a-1", "b-1"]
+
+
 def test_deliveries_go_on_when_redis_comes_back(redis_server: EmbeddedRedis) -> None:
     redis_server.kill()
     with a_backend(redis_server.url) as backend:

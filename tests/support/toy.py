@@ -69,7 +69,7 @@ class Core:
     def __init__(self, database: Database, kind: ToyKind, *, lease_seconds: float = 30.0, name: str = "here") -> None:
         kinds = {kind.kind: kind}
         policy = RetryPolicy(base_seconds=0.0, max_seconds=0.0)
-        wakeups = InProcessWakeups()
+        wakeups = self.wakeups = InProcessWakeups()
         self.database, self.kind, self.kinds, self.policy = database, kind, kinds, policy
         self.heartbeat = Heartbeat(database=database, lease_seconds=lease_seconds)
         self.jobs = Jobs(

@@ -5,12 +5,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
+from hypothesis.configuration import set_hypothesis_home_dir
 from redis import Redis
 
 from generation_service.database import Database
 from scripts.embedded.redis_server import EmbeddedRedis
 from tests.support.servers import PostgresDatabases, SqliteDatabases, postgres_databases
 from tests.support.settings import GivenSettings, SettingsFor
+
+# The same examples in every run, however slow the machine: a failure can be repeated, and is never about time.
+set_hypothesis_home_dir("var/cache/hypothesis")
+hypothesis_settings.register_profile(
+    "suite", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+hypothesis_settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from scripts.dev_stack.services import Services
 from scripts.dev_stack.stack import Stack
 from scripts.embedded.children import Program
 
-_LONGEST_SECONDS = 900.0
+_LONGEST_SECONDS = 300.0
 _INTERRUPTED = 130  # 128 + SIGINT, as shells say it
 
 

@@ -21,7 +21,7 @@ from generation_service.jobs.execution import Executor, Limits
 from generation_service.jobs.heartbeat import Heartbeat
 from generation_service.jobs.loops import Loop
 from generation_service.jobs.model import Backend
-from generation_service.jobs.ports import DeliveryBackend, JobKind
+from generation_service.jobs.ports import DeliveryBackend, JobKind, RunListener
 from generation_service.jobs.pruning import PRUNE, PruneKind
 from generation_service.jobs.recovery import Pace, Recovery
 from generation_service.jobs.retries import RetryPolicy
@@ -58,10 +58,8 @@ class Runtime:
     process: str
     settings: Settings
     database: Database
-    objects: ObjectStore
     telemetry: JobTelemetry
     wakeups: Fanout
-    kinds: Mapping[str, JobKind]
     jobs: Jobs
     documents: Documents
     heartbeat: Heartbeat
@@ -146,42 +144,31 @@ def open_database(settings: Settings) -> Database:
 def build(settings: Settings, role: Role) -> Runtime:
     """Build the parts; nothing is started and, but for the database file's lock, nothing is opened."""
     database = open_database(settings)
-    process = f"{role}@{socket.gethostname()}:{os.getpid()}/{uuid4().hex[:6]}"
-    objects = ObjectStore.open(settings.storage_url, endpoint_url=settings.s3_endpoint_url)
-    connect_redis = partial(connect, settings.redis_address, timeout_seconds=settings.redis_timeout_seconds)
-    uses_redis = settings.worker_system_enabled
-    wakeups = open_wakeups(database.url, connect_redis if uses_redis else None, listens=role == "api")
     telemetry = JobTelemetry()
-    model = open_model(settings)
-    search = open_search(settings)
-    kinds = _kinds(settings, database, objects, model, search)
-    policy = RetryPolicy(base_seconds=settings.retry_base_seconds, max_seconds=settings.retry_max_seconds)
-    heartbeat = Heartbeat(database=database, lease_seconds=settings.job_lease_seconds)
-    executor = Executor(
-        process=process,
+    objects = ObjectStore.open(settings.storage_url, endpoint_url=settings.s3_endpoint_url)
+    model, search = open_model(settings), open_search(settings)
+    shared = _Shared(
+        settings=settings,
+        process=f"{role}@{socket.gethostname()}:{os.getpid()}/{uuid4().hex[:6]}",
         database=database,
-        kinds=kinds,
-        heartbeat=heartbeat,
-        limits=_limits(settings),
-        policy=policy,
-        wakeups=wakeups,
-        listener=telemetry,
+        kinds=_kinds(settings, database, objects, model, search),
+        wakeups=_wakeups(settings, database, role),
     )
+    heartbeat = Heartbeat(database=database, lease_seconds=settings.job_lease_seconds)
+    executor = _executor(shared, heartbeat, telemetry)
     background = BackgroundRunner(executor=executor, heartbeat=heartbeat, capacity=settings.background_max_concurrency)
-    rq = RqBackend(settings.redis_address, timeout_seconds=settings.redis_timeout_seconds) if uses_redis else None
+    rq = _rq(settings)
     backends: dict[Backend, DeliveryBackend] = {"background_tasks": background}
     if rq is not None:
         backends["rq"] = rq
-    jobs = Jobs(database=database, kinds=kinds, admission=_admission(settings), wakeups=wakeups)
+    jobs = Jobs(database=database, kinds=shared.kinds, admission=_admission(settings), wakeups=shared.wakeups)
     return Runtime(
         role=role,
-        process=process,
+        process=shared.process,
         settings=settings,
         database=database,
-        objects=objects,
         telemetry=telemetry,
-        wakeups=wakeups,
-        kinds=kinds,
+        wakeups=shared.wakeups,
         jobs=jobs,
         documents=Documents(database=database, objects=objects, jobs=jobs, settings=settings),
         heartbeat=heartbeat,
@@ -189,18 +176,67 @@ def build(settings: Settings, role: Role) -> Runtime:
         background=background,
         rq=rq,
         adapter=WorkerAdapter(settings, backends),
-        recovery=Recovery(
-            process=process,
-            database=database,
-            kinds=kinds,
-            policy=policy,
-            backends=backends,
-            wakeups=wakeups,
-            pace=_pace(settings),
-        ),
+        recovery=_recovery(shared, backends),
         model=model,
         search=search,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Shared:
+    """What those who run jobs and those who rescue them have in common."""
+
+    settings: Settings
+    process: str
+    database: Database
+    kinds: Mapping[str, JobKind]
+    wakeups: Fanout
+
+
+def _executor(shared: _Shared, heartbeat: Heartbeat, listener: RunListener) -> Executor:
+    settings = shared.settings
+    return Executor(
+        process=shared.process,
+        database=shared.database,
+        kinds=shared.kinds,
+        heartbeat=heartbeat,
+        limits=Limits(
+            lease_seconds=settings.job_lease_seconds,
+            run_seconds=settings.job_timeout_seconds,
+            step_seconds=settings.step_timeout_seconds,
+        ),
+        policy=_policy(settings),
+        wakeups=shared.wakeups,
+        listener=listener,
+    )
+
+
+def _recovery(shared: _Shared, backends: Mapping[Backend, DeliveryBackend]) -> Recovery:
+    settings = shared.settings
+    return Recovery(
+        process=shared.process,
+        database=shared.database,
+        kinds=shared.kinds,
+        policy=_policy(settings),
+        backends=backends,
+        wakeups=shared.wakeups,
+        pace=Pace(
+            interval_seconds=settings.recovery_interval_seconds,
+            redelivery_seconds=settings.redelivery_seconds,
+            lease_seconds=settings.job_lease_seconds,
+        ),
+    )
+
+
+def _wakeups(settings: Settings, database: Database, role: Role) -> Fanout:
+    connect_redis = partial(connect, settings.redis_address, timeout_seconds=settings.redis_timeout_seconds)
+    return open_wakeups(database.url, connect_redis if settings.worker_system_enabled else None, listens=role == "api")
+
+
+def _rq(settings: Settings) -> RqBackend | None:
+    if not settings.worker_system_enabled:
+        return None
+    return RqBackend(settings.redis_address, timeout_seconds=settings.redis_timeout_seconds)
 
 
 def _kinds(
@@ -211,7 +247,7 @@ def _kinds(
         database=database,
         model=model,
         search=search,
-        ingester=Ingester(database, objects, settings, reading=reading),
+        ingester=Ingester(database, reading),
         max_output_tokens=settings.llm_max_output_tokens,
     )
     pruning = PruneKind(
@@ -219,24 +255,12 @@ def _kinds(
         retention_days=settings.job_retention_days,
         key_retention_hours=settings.idempotency_retention_hours,
     )
-    kinds: list[JobKind] = [GenerationKind(tools), DocumentKind(database, objects, settings, reading=reading), pruning]
+    kinds: list[JobKind] = [GenerationKind(tools), DocumentKind(database, reading), pruning]
     return {kind.kind: kind for kind in kinds}
 
 
-def _limits(settings: Settings) -> Limits:
-    return Limits(
-        lease_seconds=settings.job_lease_seconds,
-        run_seconds=settings.job_timeout_seconds,
-        step_seconds=settings.step_timeout_seconds,
-    )
-
-
-def _pace(settings: Settings) -> Pace:
-    return Pace(
-        interval_seconds=settings.recovery_interval_seconds,
-        redelivery_seconds=settings.redelivery_seconds,
-        lease_seconds=settings.job_lease_seconds,
-    )
+def _policy(settings: Settings) -> RetryPolicy:
+    return RetryPolicy(base_seconds=settings.retry_base_seconds, max_seconds=settings.retry_max_seconds)
 
 
 def _admission(settings: Settings) -> Admission:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -18,11 +19,24 @@ MIB = 1024 * 1024
 
 ResponseFormat = Literal["none", "json_object"]
 
+_REDIS_URLS = (
+    "a URL such as redis://localhost:6379/5, rediss://..., unix:///path?db=5 "
+    "or redis+sentinel://host:26379,host:26379/service/5"
+)
+
+# As far as a setting can be read without asking anybody. What a client would guess at is refused: redis-py takes
+# a database that is no number for database 0.
+_REDIS_URL = re.compile(r"rediss?://[^/?#]*(/\d*/?)?(\?.*)?|unix://.+|redis\+sentinel://[^/]+/[^/]+(/\d+)?/?(\?.*)?")
+_STORAGE_URL = re.compile(r"s3://[^/]+(/.*)?|file:///.+|(?![A-Za-z][A-Za-z0-9+.-]*://).+")
+_BASE_URL = re.compile(r"https?://[^/\s]+\S*")
+
 
 class Settings(BaseSettings):
     """All configuration. Field names, upper-cased, are the variables' names; `.env` is read too."""
 
-    model_config = SettingsConfigDict(env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True, allow_inf_nan=False
+    )
 
     # The mode
     use_durable_worker: bool = Field(False, description="jobs go to RQ (true) or run in-process (false)")
@@ -142,7 +156,7 @@ class Settings(BaseSettings):
             tokens = json.loads(value)
         except ValueError:
             tokens = None
-        if not isinstance(tokens, dict) or not all(isinstance(user, str) and user for user in tokens.values()):
+        if not isinstance(tokens, dict) or not all(map(_is_token_of_user, tokens.items())):
             raise ValueError('takes a JSON object of tokens and user ids, such as {"s3cret": "ana"}')
         return tokens
 
@@ -186,6 +200,27 @@ class Settings(BaseSettings):
             raise ValueError("takes a URL that begins with sqlite:/// or postgresql://")
         return value
 
+    @field_validator("redis_url")
+    @classmethod
+    def _check_redis(cls, value: str | None) -> str | None:
+        if value is not None and not _REDIS_URL.fullmatch(value):
+            raise ValueError(f"takes {_REDIS_URLS}")
+        return value
+
+    @field_validator("storage_url")
+    @classmethod
+    def _check_storage(cls, value: str) -> str:
+        if not _STORAGE_URL.fullmatch(value):
+            raise ValueError("takes a path, file:///absolute/path or s3://bucket/prefix")
+        return value
+
+    @field_validator("api_url", "llm_base_url", "s3_endpoint_url", "search_base_url")
+    @classmethod
+    def _check_base_url(cls, value: str | None) -> str | None:
+        if value is not None and not _BASE_URL.fullmatch(value):
+            raise ValueError("takes a URL that begins with http:// or https://")
+        return value
+
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         if self.llm_provider == "openai" and not (self.llm_base_url and self.llm_model):
@@ -225,6 +260,12 @@ def load_settings(env_file: Path | str | None = ".env") -> Settings:
         return Settings(_env_file=env_file)
     except ValidationError as error:
         raise ConfigurationError("\n".join(_line(dict(one)) for one in error.errors())) from error
+
+
+def _is_token_of_user(pair: tuple[str, object]) -> bool:
+    """A token that an Authorization header can hold, and a user id."""
+    token, user = pair
+    return token.split() == [token] and isinstance(user, str) and bool(user)
 
 
 def terminal_locale() -> str | None:

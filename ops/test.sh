@@ -21,4 +21,5 @@ check 'ruff format' "$venv/bin/ruff" format --check --quiet
 check 'mypy --strict' "$venv/bin/mypy"
 check 'lint-imports' "$venv/bin/lint-imports" --cache-dir var/cache/import_linter
 printf '== pytest\n'
-exec "$venv/bin/python" -m pytest "$@"
+# Most tests wait for real processes, so several run at once; each has servers and databases of its own.
+exec "$venv/bin/python" -m pytest --numprocesses 3 --dist worksteal "$@"

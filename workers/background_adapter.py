@@ -25,7 +25,7 @@ class BackgroundRunner:
     def __init__(self, *, executor: Executor, heartbeat: Heartbeat, capacity: int) -> None:
         self._executor = executor
         self._heartbeat = heartbeat
-        self.capacity = capacity
+        self._capacity = capacity
         self._running: set[asyncio.Task[None]] = set()
         self._draining = False
         self._event_loop: asyncio.AbstractEventLoop | None = None
@@ -66,7 +66,7 @@ class BackgroundRunner:
             await asyncio.wait(self._running)
 
     async def _pull(self) -> None:
-        free = self.capacity - len(self._running)
+        free = self._capacity - len(self._running)
         if free <= 0 or self._draining:
             return
         began = time.monotonic()

@@ -28,7 +28,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -66,9 +66,9 @@ class Callbacks:
 
     execute: Callable[[JobId, Backend], Awaitable[None]]
     on_foreign: Callable[[ForeignEntry], Awaitable[None]]
-    on_stop: Callable[[JobId], Awaitable[None]]
+    on_stop: Callable[[JobId], Coroutine[Any, Any, None]]
     on_tick: Callable[[], Awaitable[None]]
-    release_all: Callable[[], Awaitable[None]]
+    release_all: Callable[[], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,8 +223,8 @@ class ConcurrentWorker(BaseWorker):
             case _:
                 _log.info("A command was ignored: this worker has no such thing", extra={"action": "command_ignored"})
 
-    def _errand(self, call: Awaitable[None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(_awaited(call))
+    def _errand(self, call: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(call)
         self._errands.add(task)
         task.add_done_callback(self._errands.discard)
         task.add_done_callback(_report)
@@ -287,10 +287,6 @@ def _on(loop: asyncio.AbstractEventLoop, call: Callable[..., None]) -> Callable[
         loop.call_soon_threadsafe(call, *arguments)
 
     return schedule
-
-
-async def _awaited(call: Awaitable[None]) -> None:
-    await call
 
 
 def _report(task: asyncio.Task[None]) -> bool:

@@ -25,11 +25,10 @@ from rq.job import Job as RqJob
 from rq.scripts import acquire_or_refresh_lock, release_lock
 from rq.serializers import JSONSerializer
 from rq_scheduler import Scheduler
-from sqlalchemy import Connection, func, select
 
 from generation_service.database import Database
-from generation_service.database.tables import schedules
 from generation_service.errors import DatabaseUnavailable
+from generation_service.jobs.schedules import earliest_due
 from generation_service.settings import Settings
 from workers.names import FIRE_SCHEDULES, RESULT_TTL_SECONDS, TICK_PREFIX, TICK_QUEUE, queue_key
 from workers.redis_connection import Client, connect
@@ -173,12 +172,6 @@ class Ticker:
     def _sign_off(self) -> None:
         with suppress(RedisError):  # then its key expires by itself
             self._scheduler.register_death()
-
-
-def earliest_due(connection: Connection) -> datetime | None:
-    """When the next of the enabled schedules is due, or has been since; None where there is none."""
-    due = select(func.min(schedules.c.next_due_at)).where(schedules.c.enabled)
-    return connection.execute(due).scalar_one_or_none()
 
 
 def run_scheduler(settings: Settings) -> None:

@@ -46,6 +46,7 @@ def create_app(runtime: Runtime) -> FastAPI:
     problems.install(app)
     for module in _ROUTERS:
         app.include_router(module.router)
+    app.state.routes = [route for module in _ROUTERS for route in module.router.routes]
     app.add_middleware(RequestMiddleware)
     app.openapi = problems.with_problem_shape(app)  # type: ignore[method-assign]  # FastAPI's own way to extend it
     return app

@@ -68,7 +68,7 @@ class Identity:
         return hmac.new(self._cookie_key, said.encode("latin-1", "replace"), sha256).hexdigest()
 
 
-def caller(request: Request) -> str:
+async def caller(request: Request) -> str:
     """The user id of whoever asks. Raises Refused `unauthorized` (401)."""
     identity: Identity = request.app.state.identity
     user = identity.user_of_header(request.headers.get("authorization"))

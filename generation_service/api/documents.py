@@ -1,19 +1,19 @@
 """Routes of documents: upload, list, show, follow."""
 
 import time
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, BackgroundTasks, Path, Query
 from pydantic import TypeAdapter, ValidationError
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from generation_service import texts
 from generation_service.api import examples
+from generation_service.api.answers import RETRY_AFTER_SECONDS, answer, language_of
 from generation_service.api.auth import Caller, StreamReader
 from generation_service.api.forms import Form, uploaded_form
-from generation_service.api.headers import LARGEST_SEQUENCE, given_key, last_event_id
+from generation_service.api.headers import ResumeAfter, given_key
 from generation_service.api.models import DocumentPage, DocumentResource, DocumentStatusModel, UploadModel
 from generation_service.api.ports import deliver, runtime_of
 from generation_service.api.problems import Invalid, responses
@@ -30,7 +30,6 @@ DocumentIdPath = Annotated[str, Path(description="the document's id")]
 
 _PROJECT_ID: TypeAdapter[str] = TypeAdapter(ProjectId)
 _BOOLEAN = {"true": True, "1": True, "false": False, "0": False, "": False}
-_RETRY_AFTER_SECONDS = 2
 
 
 @router.post(
@@ -61,10 +60,10 @@ async def upload(request: Request, after: BackgroundTasks, user_id: Caller) -> R
         )
     if not accepted.replayed:
         after.add_task(deliver, runtime, accepted.job)
-    headers = {"Location": _urls(accepted.document.id)["self"], "Retry-After": str(_RETRY_AFTER_SECONDS)}
+    headers = {"Location": _urls(accepted.document.id)["self"], "Retry-After": str(RETRY_AFTER_SECONDS)}
     if accepted.replayed:
         headers["Idempotent-Replayed"] = "true"
-    return _answer(_uploaded(accepted, time.monotonic() - began, _language(request)), 202, headers)
+    return answer(_uploaded(accepted, time.monotonic() - began, language_of(request)), 202, headers)
 
 
 @router.get("", summary="List documents", responses=responses(401, 422, shown={200: DocumentPage}))
@@ -81,15 +80,15 @@ async def list_documents(
     page = await runtime_of(request).documents.list(
         user_id=user_id, project_id=container_id, status=status, limit=limit, cursor=cursor
     )
-    items = [_resource(document, _language(request)) for document in page.items]
-    return _answer({"items": items, "next_cursor": page.next_cursor})
+    items = [_resource(document, language_of(request)) for document in page.items]
+    return answer({"items": items, "next_cursor": page.next_cursor})
 
 
 @router.get("/{document_id}", summary="Show a document", responses=responses(401, 404, shown={200: DocumentResource}))
 async def show(request: Request, document_id: DocumentIdPath, user_id: Caller) -> Response:
     """The document's state now."""
     document = await runtime_of(request).documents.get(document_id, user_id)
-    return _answer(_resource(document, _language(request)))
+    return answer(_resource(document, language_of(request)))
 
 
 @router.get(
@@ -101,7 +100,7 @@ async def status_of(request: Request, document_id: DocumentIdPath, user_id: Call
     """The short form, for those who ask again and again."""
     document = await runtime_of(request).documents.get(document_id, user_id)
     unread = document.status in {"pending", "processing"}
-    return _answer(_state(document, _language(request)), headers={"Retry-After": "1"} if unread else {})
+    return answer(_state(document, language_of(request)), headers={"Retry-After": "1"} if unread else {})
 
 
 @router.get(
@@ -115,15 +114,14 @@ async def events(
     request: Request,
     document_id: DocumentIdPath,
     reader: StreamReader,
-    after: Annotated[int, Query(ge=0, le=LARGEST_SEQUENCE, description="resume after this event")] = 0,
+    after: ResumeAfter,
 ) -> Response:
     """The events of the job that reads it, by the same rules as those of a generation."""
-    resume = last_event_id(request)
     runtime = runtime_of(request)
     document = await runtime.documents.get(document_id, reader.user_id)
     job = await runtime.jobs.get(document.job_id)
     streams: Streams = request.app.state.streams
-    return reader.mark(streams.open(job, after if resume is None else resume), request)
+    return reader.mark(streams.open(job, after), request)
 
 
 def _checked(form: Form) -> tuple[str, bool]:
@@ -188,11 +186,3 @@ def _resource(document: Document, language: texts.Language) -> dict[str, Json]:
 def _urls(document_id: str) -> dict[str, str]:
     base = f"/api/v1/documents/{document_id}"
     return {"self": base, "status": f"{base}/status", "events": f"{base}/events"}
-
-
-def _language(request: Request) -> texts.Language:
-    return texts.language_of_header(request.headers.get("accept-language"))
-
-
-def _answer(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    return JSONResponse(content, status, {"Cache-Control": "no-store", "Vary": "Accept-Language", **(headers or {})})

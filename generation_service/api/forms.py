@@ -1,11 +1,13 @@
 """Forms with one file (multipart/form-data, RFC 7578), parsed as they arrive; the file goes to disk."""
 
 import asyncio
+import re
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import IO
+from urllib.parse import unquote_to_bytes
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -18,6 +20,8 @@ _FILE_FIELD = "file"
 _CHUNK_BYTES = MIB
 _MOST_FIELDS = 32
 _MOST_FIELD_BYTES = 16 * 1024
+_QUOTED = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_EXTENDED_NAME = re.compile(rb";\s*filename\*\s*=\s*utf-8'[^';]*'([^;\s]*)", re.IGNORECASE)
 
 
 @dataclass(kw_only=True)
@@ -114,11 +118,14 @@ class _FormReader:
     def _headers_end(self) -> None:
         _, options = parse_options_header(self._disposition)
         self._name = options.get(b"name", b"").decode("utf-8", "replace")
-        self._is_file = b"filename" in options
+        file_name = _extended_name(self._disposition)
+        if file_name is None and b"filename" in options:
+            file_name = options[b"filename"].decode("utf-8", "replace")
+        self._is_file = file_name is not None
         if self._is_file and self._name == _FILE_FIELD:
             if self.form.file_name is not None:
                 raise ValueError("more than one file")
-            self.form.file_name = options[b"filename"].decode("utf-8", "replace")
+            self.form.file_name = file_name
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
         if not self._is_file:
@@ -139,3 +146,13 @@ class _FormReader:
 
     def _form_ends(self) -> None:
         self._ended = True
+
+
+def _extended_name(disposition: bytes) -> str | None:
+    """The name in `filename*=UTF-8''...` (RFC 5987); None without one.
+
+    RFC 7578 forbids it in forms and the parser drops it, but Python's requests with urllib3 1.x sends no
+    other name where that is not ASCII: the file would be taken for a text.
+    """
+    found = _EXTENDED_NAME.search(_QUOTED.sub(b'""', disposition))
+    return unquote_to_bytes(found.group(1)).decode("utf-8", "replace") if found else None

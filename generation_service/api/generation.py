@@ -6,13 +6,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, BackgroundTasks, Path, Query
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
-from generation_service import texts
 from generation_service.api import examples, listing
+from generation_service.api.answers import RETRY_AFTER_SECONDS, answer, language_of
 from generation_service.api.auth import Caller, StreamReader
 from generation_service.api.bodies import json_body
-from generation_service.api.headers import LARGEST_SEQUENCE, idempotency_key, last_event_id, preferred_wait
+from generation_service.api.headers import ResumeAfter, idempotency_key, preferred_wait
 from generation_service.api.models import JobPage, JobResource
 from generation_service.api.ports import deliver, runtime_of
 from generation_service.api.problems import Invalid, responses
@@ -27,8 +27,6 @@ from generation_service.pipeline.recipes import PROJECT_ID_PATTERN
 
 ROUTE = "POST /api/generation"
 """What an Idempotency-Key belongs to, besides its caller."""
-
-_RETRY_AFTER_SECONDS = 2
 
 router = APIRouter(prefix="/api/generation", tags=["Generation"])
 
@@ -86,7 +84,7 @@ async def list_jobs(
     page = await runtime.jobs.list(wanted, limit=limit, cursor=cursor)
     steps = await listing.steps_of(runtime.database, [job.id for job in page.items])
     items = [_resource(request, job, steps.get(job.id, ())) for job in page.items]
-    return _answer({"items": items, "next_cursor": page.next_cursor})
+    return answer({"items": items, "next_cursor": page.next_cursor})
 
 
 @router.get(
@@ -97,8 +95,8 @@ async def list_jobs(
 async def show(request: Request, job_id: JobIdPath, user_id: Caller) -> Response:
     """The job's state now: 200 for a failed job too, its `error` says why."""
     job, steps = await runtime_of(request).jobs.get_with_steps(job_id, user_id)
-    headers = {} if job.ended else {"Retry-After": str(_RETRY_AFTER_SECONDS)}
-    return _answer(_resource(request, job, steps), headers=headers)
+    headers = {} if job.ended else {"Retry-After": str(RETRY_AFTER_SECONDS)}
+    return answer(_resource(request, job, steps), headers=headers)
 
 
 @router.post(
@@ -113,7 +111,7 @@ async def cancel(request: Request, job_id: JobIdPath, user_id: Caller) -> Respon
     job = await jobs.get(job_id, user_id)
     cancelled = await jobs.cancel(job.id)
     resource = _resource(request, cancelled.job, await jobs.steps(job.id))
-    return _answer(resource, 202 if cancelled.by_this_call else 200)
+    return answer(resource, 202 if cancelled.by_this_call else 200)
 
 
 @router.post(
@@ -144,33 +142,27 @@ async def events(
     request: Request,
     job_id: JobIdPath,
     reader: StreamReader,
-    after: Annotated[int, Query(ge=0, le=LARGEST_SEQUENCE, description="resume after this event")] = 0,
+    after: ResumeAfter,
 ) -> Response:
     """The job's events as server-sent events, numbered 1, 2, 3 ... without a gap, until it has ended.
 
     Resume with `Last-Event-ID` (or `?after=`) at any process; 204 says that there is nothing more. A
     browser's EventSource, which sends no token, takes a `?ticket=` of POST /api/stream-tickets.
     """
-    resume = last_event_id(request)
     job = await runtime_of(request).jobs.get(job_id, reader.user_id)
     streams: Streams = request.app.state.streams
-    return reader.mark(streams.open(job, after if resume is None else resume), request)
+    return reader.mark(streams.open(job, after), request)
 
 
 async def _accepted(request: Request, job: Job, headers: dict[str, str]) -> Response:
     steps = await runtime_of(request).jobs.steps(job.id) if job.claims else []
     resource = _resource(request, job, steps)
-    always = {"Location": resource["urls"]["self"], "Retry-After": str(_RETRY_AFTER_SECONDS)}
-    return _answer(resource, 202, always | headers)
+    always = {"Location": resource["urls"]["self"], "Retry-After": str(RETRY_AFTER_SECONDS)}
+    return answer(resource, 202, always | headers)
 
 
 def _resource(request: Request, job: Job, steps: Sequence[StepRecord]) -> dict[str, Any]:
-    language = texts.language_of_header(request.headers.get("accept-language"))
-    return job_resource(job, steps, runtime_of(request).jobs.step_names(job), language)
-
-
-def _answer(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return JSONResponse(content, status, {"Cache-Control": "no-store", "Vary": "Accept-Language", **(headers or {})})
+    return job_resource(job, steps, runtime_of(request).jobs.step_names(job), language_of(request))
 
 
 def _utc(moment: datetime | None) -> datetime | None:

@@ -3,7 +3,9 @@
 import json
 import re
 from hashlib import sha256
+from typing import Annotated
 
+from fastapi import Depends, Query
 from starlette.requests import Request
 
 from generation_service.errors import Refused
@@ -75,3 +77,18 @@ def last_event_id(request: Request) -> int | None:
     if not _SEQUENCE.fullmatch(given) or int(given) > LARGEST_SEQUENCE:
         raise Refused("last_event_id_invalid", 400)
     return int(given)
+
+
+async def resume_after(
+    request: Request,
+    after: Annotated[int, Query(ge=0, le=LARGEST_SEQUENCE, description="resume after this event")] = 0,
+) -> int:
+    """The event behind which a stream begins: that of Last-Event-ID, else `?after=`; a dependency.
+
+    Raises Refused `last_event_id_invalid` (400).
+    """
+    resume = last_event_id(request)
+    return after if resume is None else resume
+
+
+ResumeAfter = Annotated[int, Depends(resume_after)]

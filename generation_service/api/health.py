@@ -1,4 +1,4 @@
-"""Routes for machines that watch: is it alive, is it ready, how is it, what has it counted."""
+"""Routes for machines that watch: is it alive, is it ready, how is it."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Around every request: its id, a bound on its body, one log line, and an answer even where our own code fails."""
+"""Around every request: its id, a bound on its body, HEAD, one log line, an answer even where our own code fails."""
 
 import asyncio
 import contextlib
@@ -35,8 +35,12 @@ class RequestMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        method = scope["method"]
+        only_head = method == "HEAD"
+        if only_head:  # it is answered as a GET is, without the body (RFC 9110, 9.3.2)
+            scope = {**scope, "method": "GET"}
         body = _Body(scope, receive)
-        answer = _Answer(send, uuid7(), body)
+        answer = _Answer(send, uuid7(), body, only_head=only_head)
         began = time.monotonic()
         with log_context(request_id=answer.request_id):
             try:
@@ -50,7 +54,7 @@ class RequestMiddleware:
                 response = internal_error(Headers(scope=scope).get("accept-language"))
                 await response(scope, body.receive, answer.send)
             finally:
-                _report(scope, answer.status, time.monotonic() - began)
+                _report(scope, method, answer.status, time.monotonic() - began)
 
 
 class _Body:
@@ -76,11 +80,15 @@ class _Body:
 
 
 class _Answer:
-    """Passes an answer on, adding its request id; remembers its status."""
+    """Passes an answer on, adding its request id; remembers its status.
 
-    def __init__(self, send: Send, request_id: str, body: _Body) -> None:
+    With `only_head` the answer is complete once its head is out: of an event stream there would be no end.
+    """
+
+    def __init__(self, send: Send, request_id: str, body: _Body, *, only_head: bool) -> None:
         self._send = send
         self._body = body
+        self._only_head = only_head
         self.request_id = request_id
         self.status = 0
 
@@ -92,15 +100,19 @@ class _Answer:
             headers.setdefault("X-Content-Type-Options", "nosniff")
             if self.status >= _FIRST_ERROR:
                 await self._body.discard()
-        await self._send(message)
+            await self._send(message)
+            if self._only_head:
+                await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        elif not self._only_head:
+            await self._send(message)
 
 
-def _report(scope: Scope, status: int, seconds: float) -> None:
+def _report(scope: Scope, method: str, status: int, seconds: float) -> None:
     if scope["path"] in _UNSPOKEN:
         return
     route = _route(scope)
-    extra: dict[str, Any] = {"action": "request", "method": scope["method"], "route": route, "status": status}
-    _log.info("%s %s %d", scope["method"], route, status, extra={**extra, "seconds": round(seconds, 3)})
+    extra: dict[str, Any] = {"action": "request", "method": method, "route": route, "status": status}
+    _log.info("%s %s %d", method, route, status, extra={**extra, "seconds": round(seconds, 3)})
 
 
 def _route(scope: Scope) -> str:

@@ -63,5 +63,8 @@ def runtime_of(request: Request) -> Runtime:
 
 
 async def deliver(runtime: Runtime, job: Job) -> None:
-    """Tell the job's backend, after the commit: a hint, which recovery repeats where it got lost."""
+    """Tell the job's backend, after the commit: a hint, which recovery repeats where it got lost.
+
+    A coroutine, though it waits for nothing: a plain function would be given a thread as a background task.
+    """
     runtime.adapter.deliver([job])

@@ -9,6 +9,7 @@ from typing import Any, cast
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -185,8 +186,19 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
     known = cast("HTTPException", error)
     code = _CODES.get(known.status_code, "bad_request")
     params = {"max_bytes": request.app.state.settings.max_body_bytes, "expected": "application/json"}
-    problem = Problem(code=code, status=known.status_code, params=params, headers=dict(known.headers or {}))
+    headers = dict(known.headers or {}) | _allowed(request, known.status_code)
+    problem = Problem(code=code, status=known.status_code, params=params, headers=headers)
     return respond(problem, request.headers.get("accept-language"))
+
+
+def _allowed(request: Request, status: int) -> dict[str, str]:
+    """What a 405 must say (RFC 9110, 15.5.6): the methods of all routes at this path; the framework names one's."""
+    if status != HTTPStatus.METHOD_NOT_ALLOWED:
+        return {}
+    routes: Sequence[APIRoute] = request.app.state.routes
+    matching = [route for route in routes if route.path_regex.match(request.scope["path"])]
+    there = {method for route in matching for method in route.methods or ()}
+    return {"Allow": ", ".join(sorted(there | ({"HEAD"} if "GET" in there else set())))} if there else {}
 
 
 async def _unavailable(request: Request, error: Exception) -> JSONResponse:

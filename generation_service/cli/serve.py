@@ -11,8 +11,10 @@ from uvicorn.config import Config
 from generation_service.cli.supervisor import Supervisor
 from generation_service.cli.terminal import prepare_database, say
 from generation_service.errors import ConfigurationError
+from generation_service.objects import ObjectStore
 from generation_service.settings import Settings, load_settings
 from generation_service.telemetry import configure_logging
+from workers.redis_connection import connect
 
 APPLICATION = "generation_service.app:app_from_environment"
 
@@ -39,9 +41,14 @@ def command(host: str | None, port: int | None, workers: int) -> int:
 
 
 def check_before_start(settings: Settings) -> None:
-    """Refuse what could only fail later: an open address without tokens, a schema that does not fit."""
+    """Refuse what could only fail later, in a process below this one: then the one line would be among many.
+
+    An open address without tokens, a Redis or a storage that cannot be, a schema that does not fit.
+    """
     if settings.listens_publicly and not settings.api_tokens:
         raise ConfigurationError(say("serve.public_without_tokens", host=settings.host))
+    connect(settings.redis_address, timeout_seconds=settings.redis_timeout_seconds).close()
+    ObjectStore.open(settings.storage_url, endpoint_url=settings.s3_endpoint_url)
     prepare_database(settings)
 
 

@@ -148,7 +148,7 @@ idempotency_keys = Table(
 counters = Table(
     "counters",
     metadata,
-    Column("name", String(32), primary_key=True),  # accepted, ended
+    Column("name", String(32), primary_key=True),  # accepted, ended, reopened
     Column("shard", SmallInteger, primary_key=True),
     Column("value", BigInteger, nullable=False),
 )
@@ -178,7 +178,7 @@ dead_letters = Table(
     Column("reason", String(64), nullable=False),
     Column("detail", Text, nullable=False),
     Column("raw", LargeBinary),
-    Column("fingerprint", String(80), unique=True),  # SHA-256 of what was found: the same thing is kept once
+    Column("fingerprint", String(80), unique=True),  # of the job and its fence, or SHA-256 of what was found: kept once
     Column("created_at", UtcDateTime, nullable=False),
     Column("resolved_at", UtcDateTime),
 )

@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 from sqlalchemy import Connection, select
 
@@ -12,12 +11,9 @@ from generation_service.database import Database
 from generation_service.database.tables import documents, jobs
 from generation_service.documents import rows
 from generation_service.documents.model import Document
-from generation_service.documents.parsing import Parser
 from generation_service.documents.reading import Reading
 from generation_service.errors import PermanentError
 from generation_service.jobs.ports import StepRun
-from generation_service.objects import ObjectStore
-from generation_service.settings import Settings
 
 _LOOK_SECONDS = 0.5  # how often a document that somebody else reads is looked at
 _STILL_READING = "still_processing"
@@ -50,17 +46,9 @@ class Ingester:
     It holds one document at a time and none while it waits, so two of them never wait for each other.
     """
 
-    def __init__(
-        self,
-        database: Database,
-        objects: ObjectStore,
-        settings: Settings,
-        *,
-        reading: Reading | None = None,
-        wait_seconds: float = 300.0,
-    ) -> None:
+    def __init__(self, database: Database, reading: Reading, *, wait_seconds: float = 300.0) -> None:
         self._database = database
-        self._reading = reading or Reading(objects, Parser.of(settings))
+        self._reading = reading
         self._wait_seconds = wait_seconds
 
     async def ingest_unready(self, run: StepRun, project_id: str) -> IngestReport:
@@ -112,14 +100,11 @@ class Ingester:
         try:
             artefact = await self._reading.read(document)
         except PermanentError as error:
-            await run.write(partial(_fail, document_id=document.id, holder=run.job.id, error=error))
+            verdict = (error.code, error.message)
+            await run.write(lambda connection: rows.fail(connection, document.id, *verdict, holder=run.job.id))
             return False
         prepared = await self._reading.rows(artefact, document)
-
-        def indexed(connection: Connection) -> None:
-            rows.complete(connection, document.id, artefact.findings, prepared)
-
-        await run.write(indexed)
+        await run.write(lambda connection: rows.complete(connection, document.id, artefact.findings, prepared))
         return True
 
     async def _take(self, run: StepRun, document: Document) -> bool:
@@ -131,10 +116,6 @@ class Ingester:
 
         await run.write(unit)
         return taken
-
-
-def _fail(connection: Connection, *, document_id: str, holder: str, error: PermanentError) -> None:
-    rows.fail(connection, document_id, error.code, error.message, holder=holder)
 
 
 def _report(found: Sequence[Document], ingested: int) -> IngestReport:

@@ -10,13 +10,11 @@ from generation_service.database.tables import documents
 from generation_service.documents import rows
 from generation_service.documents.artefact import dumped, loaded
 from generation_service.documents.model import Document
-from generation_service.documents.parsing import Parser
 from generation_service.documents.reading import Reading
 from generation_service.errors import PermanentError
 from generation_service.jobs.model import Job, Json, StepRecord
 from generation_service.jobs.ports import Ending, Step, StepOutcome, StepRun
-from generation_service.objects import ObjectStore, artefact_key
-from generation_service.settings import Settings
+from generation_service.objects import artefact_key
 
 KIND = "document"
 _READ_PERCENT = 50.0  # of a document's progress, once it is read and not indexed
@@ -24,17 +22,11 @@ _READ_ELSEWHERE = "already_read"
 
 
 class DocumentKind:
-    """The kind `document`; its request is `{"document_id", "use_multimodal"}`.
-
-    `reading` is given where something else of the process reads documents too.
-    """
+    """The kind `document`; its request is `{"document_id", "use_multimodal"}`."""
 
     kind = KIND
 
-    def __init__(
-        self, database: Database, objects: ObjectStore, settings: Settings, *, reading: Reading | None = None
-    ) -> None:
-        reading = reading or Reading(objects, Parser.of(settings))
+    def __init__(self, database: Database, reading: Reading) -> None:
         self._steps = (PreprocessingStep(database, reading), DocumentStep(database, reading))
 
     def steps(self, job: Job) -> Sequence[Step]:  # noqa: ARG002 - the port's signature
@@ -83,7 +75,7 @@ class PreprocessingStep:
         await self._reading.objects.put_bytes(key, await asyncio.to_thread(dumped, artefact))
         return StepOutcome(
             output={"artefact": key, "chunks": len(artefact.pieces), **artefact.findings},
-            effects=[lambda connection: _shown(connection, document.id)],
+            effects=[lambda connection: rows.show_progress(connection, document.id, _READ_PERCENT)],
         )
 
 
@@ -103,11 +95,10 @@ class DocumentStep:
         document = await _document(self._database, run.job)
         artefact = await asyncio.to_thread(loaded, await self._reading.objects.read(key))
         prepared = await self._reading.rows(artefact, document)
-
-        def indexed(connection: Connection) -> None:
-            rows.complete(connection, document.id, artefact.findings, prepared)
-
-        return StepOutcome(output={"chunks": len(prepared)}, effects=[indexed])
+        return StepOutcome(
+            output={"chunks": len(prepared)},
+            effects=[lambda connection: rows.complete(connection, document.id, artefact.findings, prepared)],
+        )
 
 
 async def _document(database: Database, job: Job) -> Document:
@@ -123,7 +114,3 @@ async def _document(database: Database, job: Job) -> Document:
 
 def _document_id(job: Job) -> str:
     return str(job.request["document_id"])
-
-
-def _shown(connection: Connection, document_id: str) -> None:
-    rows.show_progress(connection, document_id, _READ_PERCENT)

@@ -61,7 +61,6 @@ def commit(
     drafts: Sequence[Draft] = (),
 ) -> None:
     """Commit a step that ended well, with the events it has not written yet. Raises Fenced."""
-    total = sum(spent, Usage())
     percent = place.percent(1.0)
     step_data = {"step": place.name, "status": outcome.status, "reason": outcome.reason, "progress": percent}
     written: list[Draft] = [*drafts, ("step", {name: value for name, value in step_data.items() if value is not None})]
@@ -74,9 +73,17 @@ def commit(
         progress=percent,
         **sums_raised_by(spent),
     )
+    _mark_committed(connection, claim, place.name, outcome, sum(spent, Usage()))
+    for effect in outcome.effects:
+        effect(connection)
+    insert_usage(connection, claim, place.name, spent)
+    transitions.append(connection, job, written)
+
+
+def _mark_committed(connection: Connection, claim: Claim, name: str, outcome: StepOutcome, total: Usage) -> None:
     connection.execute(
         update(steps)
-        .where(steps.c.job_id == claim.id, steps.c.name == place.name)
+        .where(steps.c.job_id == claim.id, steps.c.name == name)
         .values(
             status=outcome.status,
             reason=outcome.reason,
@@ -86,10 +93,6 @@ def commit(
             output_tokens=total.output_tokens,
         )
     )
-    for effect in outcome.effects:
-        effect(connection)
-    insert_usage(connection, claim, place.name, spent)
-    transitions.append(connection, job, written)
 
 
 def is_committed(connection: Connection, claim: Claim, name: str) -> bool:

@@ -104,11 +104,6 @@ class Heartbeat:
         for lease in self._snapshot():
             lease.end("released")
 
-    @property
-    def held(self) -> int:
-        """How many jobs this process runs."""
-        return len(self._leases)
-
     def _snapshot(self) -> list[Lease]:
         with self._lock:
             return list(self._leases.values())

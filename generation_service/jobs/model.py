@@ -12,6 +12,7 @@ Status = Literal["pending", "running", "completed", "failed", "cancelled"]
 StepStatus = Literal["pending", "running", "completed", "failed", "cancelled", "skipped"]
 Backend = Literal["rq", "background_tasks"]
 Priority = Literal["high", "default", "low"]
+Move = Literal["claim", "release", "retry", "rescue", "complete", "fail", "cancel", "reopen"]
 EventType = Literal["status", "step", "progress", "token", "retry", "switched", "completed", "failed", "cancelled"]
 
 PRIORITIES: tuple[Priority, ...] = ("high", "default", "low")  # the position is what is stored
@@ -20,7 +21,7 @@ LIVE: frozenset[Status] = frozenset({"pending", "running"})
 ENDED: frozenset[Status] = frozenset({"completed", "failed", "cancelled"})
 
 # Every move a job may make, by its name. Each is made by one compare-and-set on the state it leaves.
-MOVES: Mapping[str, tuple[frozenset[Status], Status]] = {
+MOVES: Mapping[Move, tuple[frozenset[Status], Status]] = {
     "claim": (frozenset({"pending"}), "running"),
     "release": (frozenset({"running"}), "pending"),
     "retry": (frozenset({"running"}), "pending"),

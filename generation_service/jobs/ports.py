@@ -9,10 +9,11 @@ from sqlalchemy import Connection
 
 from generation_service.jobs.model import Backend, Job, JobError, JobId, Json, StepRecord, Usage
 
-Effect = Callable[[Connection], None]
+Effect = Callable[[Connection], object]
 """A write that belongs to a step: run inside the transaction that commits it, after its fence check.
 
-It must be idempotent only towards other jobs: the fence sees to it that it is committed once.
+It must be idempotent only towards other jobs: the fence sees to it that it is committed once. What it
+returns is not looked at.
 """
 
 
@@ -111,13 +112,10 @@ class Delivery(Protocol):
         """Hand over and return at once, from any thread or event loop."""
 
 
-class DeliveryBackend(Protocol):
-    """What recovery asks of one backend."""
+class DeliveryBackend(Delivery, Protocol):
+    """One backend: it is delivered to, and can say what has not arrived."""
 
     backend: Backend
-
-    def deliver(self, jobs: Iterable[Job]) -> None:
-        """As Delivery."""
 
     def missing(self, jobs: Sequence[Job]) -> set[JobId]:
         """Those whose last delivery is in no list and no registry; blocking. ConnectionError: it cannot tell."""
@@ -138,7 +136,7 @@ class RunListener(Protocol):
 
     def attempt_started(self, job: Job) -> None: ...
 
-    def attempt_ended(self, job: Job, outcome: str, seconds: float, error_code: str | None = None) -> None: ...
+    def attempt_ended(self, job: Job, outcome: str, seconds: float) -> None: ...
 
     def step_started(self, job: Job, step: str) -> None: ...
 

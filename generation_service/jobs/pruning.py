@@ -32,8 +32,8 @@ class PruneKind:
     def on_ended(
         self,
         connection: Connection,  # noqa: ARG002 - the port's signature
-        job: Job,  # noqa: ARG002
-        ending: Ending,  # noqa: ARG002
+        job: Job,  # noqa: ARG002 - as above
+        ending: Ending,  # noqa: ARG002 - as above
         steps: Mapping[str, StepRecord],
     ) -> Mapping[str, Json] | None:
         record = steps.get(PRUNE)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from croniter import croniter
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, func, select, update
 
 from generation_service.database import db_now
 from generation_service.database.tables import firings, schedules
@@ -51,6 +51,12 @@ def declare(connection: Connection, wanted: Iterable[Schedule]) -> None:
         connection.execute(
             update(schedules).where(schedules.c.id == schedule.id, changed).values(**plan, **work, next_due_at=due)
         )
+
+
+def earliest_due(connection: Connection) -> datetime | None:
+    """When the next of the enabled schedules is due, or has been since; None where there is none."""
+    due = select(func.min(schedules.c.next_due_at)).where(schedules.c.enabled)
+    return connection.execute(due).scalar_one_or_none()
 
 
 def fire_due(connection: Connection, fired_by: str, admission: Admission, *, overdue_seconds: float = 0.0) -> list[Job]:

@@ -76,31 +76,19 @@ def rescue(connection: Connection, seen: Job, kinds: Kinds, policy: RetryPolicy)
     Uses up an attempt only where no step was committed since that claim, so that a poison job ends
     in the dead letters and a long job survives many crashes (I5).
     """
-    silent = (jobs.c.fence == seen.fence, jobs.c.lease_until < db_now())
-    poisoned = seen.steps_since_claim == 0
-    if poisoned and seen.failures + 1 >= seen.max_attempts:
-        used_up = (*silent, jobs.c.steps_since_claim == 0)
-        return _end(
-            connection,
-            seen.id,
-            "fail",
-            Ending(status="failed", error=ABANDONED),
-            kinds,
-            *used_up,
-            failures=jobs.c.failures + 1,
-        )
-    delay = policy.delay_seconds(seen.failures + 1) if poisoned else 0.0
-    job = transitions.move(
-        connection,
-        seen.id,
-        "rescue",
-        *silent,
+    as_seen = (
+        jobs.c.fence == seen.fence,
         jobs.c.steps_since_claim == seen.steps_since_claim,
-        **_TAKEN,
-        failures=jobs.c.failures + int(poisoned),
-        due_at=db_now(delay),
-        delivered_at=None,
+        jobs.c.lease_until < db_now(),
     )
+    poisoned = seen.steps_since_claim == 0
+    failures = jobs.c.failures + int(poisoned)
+    if poisoned and seen.failures + 1 >= seen.max_attempts:
+        ending = Ending(status="failed", error=ABANDONED)
+        return _end(connection, seen.id, "fail", ending, kinds, *as_seen, failures=failures)
+    delay = policy.delay_seconds(seen.failures + 1) if poisoned else 0.0
+    changes = {**_TAKEN, "failures": failures, "due_at": db_now(delay), "delivered_at": None}
+    job = transitions.move(connection, seen.id, "rescue", *as_seen, **changes)
     if job is None:
         return None
     checkpoints.mark_open(connection, job.id, "pending")

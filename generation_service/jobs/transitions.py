@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Row, insert, select, update
 from generation_service.database import db_now
 from generation_service.database.tables import events, jobs, steps
 from generation_service.errors import Fenced
-from generation_service.jobs.model import MOVES, PRIORITIES, EventType, Job, JobId, Json, StepRecord
+from generation_service.jobs.model import MOVES, PRIORITIES, EventType, Job, JobId, Json, Move, StepRecord
 
 Draft = tuple[EventType, Mapping[str, Json]]
 """An event before it has its number: type and data."""
@@ -36,7 +36,7 @@ def find_steps(connection: Connection, job_id: JobId) -> dict[str, StepRecord]:
 def move(
     connection: Connection,
     job_id: JobId,
-    name: str,
+    name: Move,
     *conditions: ColumnElement[bool],
     drafts: int = 1,
     **changes: Any,

@@ -1,4 +1,4 @@
-"""What a provider's failure means, as CONTRACT.md ("Towards a model provider") has it: transient or permanent."""
+"""What a provider's failure means, and its code: transient, so the job is tried again, or permanent."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime

@@ -131,7 +131,7 @@ class LanguageModel(Protocol):
     def open(self, call: ModelCall) -> AbstractAsyncContextManager[Reply]:
         """Begin a call; leaving the context ends it at once, whatever was read.
 
-        Entering and reading raise TransientError and PermanentError with the codes of CONTRACT.md.
+        Entering and reading raise TransientError and PermanentError with the codes of `llm.faults`.
         """
 
     async def aclose(self) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, delete, func, select
+from sqlalchemy import Connection, Row, Select, delete, select
 
 from generation_service.database import Database
 from generation_service.database.tables import chunks
@@ -66,12 +66,6 @@ async def project_chunks(
     first = select(*_COLUMNS, chunks.c.ordinal).where(wanted).order_by(*turn).limit(limit).subquery()
     ordered = select(first).order_by(first.c.source_kind, first.c.source_id, first.c.ordinal, first.c.id)
     return await database.read(lambda connection: passages(connection, ordered))
-
-
-async def count_chunks(database: Database, project_id: str) -> int:
-    """How many chunks a project has."""
-    counted = select(func.count()).select_from(chunks).where(chunks.c.project_id == project_id)
-    return await database.read(lambda connection: connection.execute(counted).scalar_one())
 
 
 def passages(connection: Connection, statement: Select[Any]) -> list[Passage]:

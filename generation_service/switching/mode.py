@@ -1,7 +1,6 @@
 """The mode: who said which backend jobs get; whichever was said last is in force."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 from sqlalchemy import Connection, func, select
 
@@ -48,14 +47,12 @@ def _remember(connection: Connection, flag: Flag, host: str, role: str) -> None:
     )
 
 
-def _say(
-    connection: Connection, flag: Flag, *, reason: str, said_by: str, source: Literal["environment"] = "environment"
-) -> Mode:
+def _say(connection: Connection, flag: Flag, *, reason: str, said_by: str) -> Mode:
     """Add the next epoch; where two environments speak at once the primary key lets one of them through."""
     epoch = connection.execute(select(func.coalesce(func.max(worker_mode.c.epoch), 0) + 1)).scalar_one()
     row = {"backend": flag.backend, "enabled": flag.worker_system_enabled, "carry": "nothing"}
     statement = upsert(connection, worker_mode).values(
-        epoch=epoch, **row, since=db_now(), said_by=said_by, reason=reason, source=source
+        epoch=epoch, **row, since=db_now(), said_by=said_by, reason=reason, source="environment"
     )
     connection.execute(statement.on_conflict_do_nothing())
     mode = current_mode(connection)

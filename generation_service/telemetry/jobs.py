@@ -54,7 +54,7 @@ class JobTelemetry:
         with self.context(job):
             _log.info("Processing %s job %s as %s", job.kind, job.id, what, extra={"action": "attempt_started"})
 
-    def attempt_ended(self, job: RunningJob, outcome: str, seconds: float, error_code: str | None = None) -> None:
+    def attempt_ended(self, job: RunningJob, outcome: str, seconds: float) -> None:
         """Called once for each `attempt_started`, with the same `job`.
 
         `outcome` is `completed`, `failed`, `cancelled`, `retried`, `released` or `fenced`, `seconds` how long it ran.
@@ -64,7 +64,7 @@ class JobTelemetry:
         self.totals.count("generation_jobs_attempts_total", {"backend": job.backend, "outcome": outcome})
         self.totals.observe("generation_jobs_attempt_duration_seconds", {"backend": job.backend}, seconds)
         level = logging.WARNING if outcome in {"failed", "retried"} else logging.INFO
-        extra = {"action": "attempt_ended", "outcome": outcome, "seconds": round(seconds, 3), "error_code": error_code}
+        extra = {"action": "attempt_ended", "outcome": outcome, "seconds": round(seconds, 3)}
         with self.context(job):
             _log.log(level, "Job %s: attempt %d %s", job.id, job.attempt, outcome, extra=extra)
 

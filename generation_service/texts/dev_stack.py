@@ -3,11 +3,11 @@
 TEXTS: dict[str, dict[str, str]] = {
     "dev_stack.help": {
         "en": "Bring up the whole service on this machine: Redis, API, worker, scheduler. Ctrl+C ends all of it.",
-        "ko": "이 컴퓨터에서 서비스 전체(Redis, API, 워커, 스케줄러)를 띄웁니다. Ctrl+C로 모두 끝납니다.",
+        "ko": "이 컴퓨터에서 서비스 전체(Redis, API, 워커, 스케줄러)를 실행합니다. Ctrl+C를 누르면 모두 종료됩니다.",
     },
     "dev_stack.help_demo": {
         "en": "upload the sample documents, generate one episode through a durable worker, print it, end",
-        "ko": "예제 문서를 올리고 내구성 워커로 에피소드 하나를 생성해 출력한 뒤 끝냅니다",
+        "ko": "예제 문서를 올리고, 내구성 워커로 에피소드 하나를 생성해 출력한 뒤 종료합니다",
     },
     "dev_stack.help_language": {
         "en": "which sample documents to use (default: the terminal's language)",
@@ -26,12 +26,12 @@ TEXTS: dict[str, dict[str, str]] = {
         "Ctrl+C ends everything.",
         "ko": "준비되었습니다.\n  API       {url}\n  API 문서  {url}/docs\n  Redis     {redis}\n"
         "  로그      var/log/*.log\n"
-        "Ctrl+C를 누르면 모두 끝납니다.",
+        "Ctrl+C를 누르면 모두 종료됩니다.",
     },
-    "dev_stack.stopping": {"en": "Stopping ...", "ko": "끝내는 중입니다 ..."},
+    "dev_stack.stopping": {"en": "Stopping ...", "ko": "종료하는 중입니다 ..."},
     "dev_stack.killed": {
         "en": "{name} did not end in time and was killed; its jobs go on after the next start.",
-        "ko": "{name}이(가) 제때 끝나지 않아 강제로 종료했습니다. 작업은 다음 시작 때 이어집니다.",
+        "ko": "{name}이(가) 제때 종료되지 않아 강제로 종료했습니다. 작업은 다음에 시작할 때 이어집니다.",
     },
     "dev_stack.died": {
         "en": "{name} ended (exit code {code}); starting it again in {pause} s. See {log}.",
@@ -40,15 +40,15 @@ TEXTS: dict[str, dict[str, str]] = {
     "dev_stack.redis_started_again": {"en": "Redis was started again.", "ko": "Redis를 다시 시작했습니다."},
     "dev_stack.port_taken": {
         "en": "Port {port} is taken: end the program that listens there, or choose another with PORT=...",
-        "ko": "{port}번 포트가 사용 중입니다: 그 포트를 쓰는 프로그램을 끝내거나 PORT=...로 다른 포트를 고르세요.",
+        "ko": "{port}번 포트가 사용 중입니다: 그 포트를 쓰는 프로그램을 종료하거나 PORT=...로 다른 포트를 지정하세요.",
     },
     "dev_stack.runs_already": {
         "en": "A stack on port {port} is running already: end it, or choose another port with PORT=...",
-        "ko": "{port}번 포트의 스택이 이미 실행 중입니다: 끝내거나 PORT=...로 다른 포트를 고르세요.",
+        "ko": "{port}번 포트의 스택이 이미 실행 중입니다: 종료하거나 PORT=...로 다른 포트를 지정하세요.",
     },
     "dev_stack.stale_pid_files": {
         "en": "An earlier stack did not end properly; cleaned up after it: {names}.",
-        "ko": "이전 스택이 정상적으로 끝나지 않아 남은 것을 정리했습니다: {names}.",
+        "ko": "이전 스택이 정상적으로 종료되지 않아 남은 파일을 정리했습니다: {names}.",
     },
     "dev_stack.no_redis_there": {
         "en": "No Redis answers where REDIS_URL (or REDIS_HOST, REDIS_PORT) points: start it, or leave them unset to "
@@ -58,7 +58,7 @@ TEXTS: dict[str, dict[str, str]] = {
     },
     "dev_stack.no_shared_redis": {
         "en": "The stack that runs beside this one has no Redis that answers: end it, then start again.",
-        "ko": "함께 실행 중인 스택의 Redis가 응답하지 않습니다: 그 스택을 끝낸 뒤 다시 시작하세요.",
+        "ko": "함께 실행 중인 스택의 Redis가 응답하지 않습니다: 그 스택을 종료한 뒤 다시 시작하세요.",
     },
     "dev_stack.did_not_start": {
         "en": "{name} did not start: {words} (its log is {log})",

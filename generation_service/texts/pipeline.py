@@ -15,7 +15,7 @@ TEXTS: dict[str, dict[str, str]] = {
     "pipeline.characters": {"en": "Characters", "ko": "등장인물"},
     "pipeline.truncated": {
         "en": "The text ends early: the model reached its limit. Raise LLM_MAX_OUTPUT_TOKENS or the job's budget.",
-        "ko": "글이 중간에 끝났습니다. 모델의 한도에 닿았으니 LLM_MAX_OUTPUT_TOKENS나 작업의 예산을 올리세요.",
+        "ko": "글이 중간에 끝났습니다. 모델의 출력 한도에 닿았으니 LLM_MAX_OUTPUT_TOKENS나 작업 예산을 늘려 주세요.",
     },
     "pipeline.unknown_speaker": {
         "en": "{name} speaks but is not among the characters.",
@@ -23,7 +23,7 @@ TEXTS: dict[str, dict[str, str]] = {
     },
     "pipeline.heading_without_time": {
         "en": "Scene {number} says no time of day.",
-        "ko": "{number}번 장면에 시간이 없습니다.",
+        "ko": "{number}번 장면의 제목에 시간대가 없습니다.",
     },
     "pipeline.risk_title": {"en": "{name}: risk report", "ko": "{name} 리스크 보고서"},
 }

@@ -72,11 +72,6 @@ TEXTS: dict[str, dict[str, str]] = {
         ),
     ),
     **_problem(
-        "prefer_invalid",
-        title=("The Prefer header is not valid", "Prefer 헤더가 올바르지 않습니다"),
-        detail=("Prefer takes wait=N with N from 0 to 60 seconds.", "Prefer는 wait=N 형식이며 N은 0~60초입니다."),
-    ),
-    **_problem(
         "last_event_id_invalid",
         title=("The Last-Event-ID is not valid", "Last-Event-ID가 올바르지 않습니다"),
         detail=(
@@ -133,7 +128,7 @@ TEXTS: dict[str, dict[str, str]] = {
         title=("The job was pruned", "보존 기간이 지난 작업입니다"),
         detail=(
             "The job ended so long ago that it is no longer kept. Its episode is still in its project.",
-            "끝난 지 오래되어 작업 기록은 지워졌습니다. 에피소드는 프로젝트에 남아 있습니다.",
+            "끝난 지 오래되어 작업 기록이 삭제되었습니다. 에피소드는 프로젝트에 남아 있습니다.",
         ),
     ),
     **_problem(
@@ -186,7 +181,7 @@ TEXTS: dict[str, dict[str, str]] = {
     # How busy it is
     **_problem(
         "queue_full",
-        title=("The service is full", "서비스가 가득 찼습니다"),
+        title=("The service is full", "작업이 가득 찼습니다"),
         detail=(
             "No more jobs are taken right now. Send the request again after Retry-After.",
             "지금은 작업을 더 받을 수 없습니다. Retry-After 이후에 다시 보내 주세요.",
@@ -230,7 +225,7 @@ TEXTS: dict[str, dict[str, str]] = {
         ),
     ),
     # One value of a request
-    "value.missing": {"en": "is needed", "ko": "꼭 필요합니다"},
+    "value.missing": {"en": "is needed", "ko": "필수 값입니다"},
     "value.unknown_field": {
         "en": "has a field that is not known here; known fields: {known}",
         "ko": "알 수 없는 필드가 있습니다. 받는 필드: {known}",

@@ -9,7 +9,7 @@ _SERVE: dict[str, dict[str, str]] = {
     },
     "serve.did_not_start": {
         "en": "The API did not start: its process ended before it was ready. The lines above say why.",
-        "ko": "API가 시작되지 않았습니다. 준비되기 전에 프로세스가 끝났습니다. 이유는 위에 있습니다.",
+        "ko": "API가 시작되지 않았습니다. 준비가 끝나기 전에 프로세스가 종료되었습니다. 이유는 위에 나와 있습니다.",
     },
     "serve.public_without_tokens": {
         "en": "HOST: {host} can be reached from other machines, so API_TOKENS must be set (a JSON object of tokens and "
@@ -19,12 +19,12 @@ _SERVE: dict[str, dict[str, str]] = {
     },
     "serve.port_taken": {
         "en": "PORT: {port} on {host} is taken. Stop what listens there, or choose another with --port or PORT.",
-        "ko": "PORT: {host}의 {port} 포트가 이미 쓰이고 있습니다. 그 프로그램을 끝내거나 --port 또는 PORT로 다른 "
-        "포트를 고르세요.",
+        "ko": "PORT: {host}의 {port} 포트가 이미 사용 중입니다. 그 프로그램을 종료하거나 --port 또는 PORT로 다른 "
+        "포트를 지정하세요.",
     },
     "serve.port_not_allowed": {
         "en": "PORT: {port} may not be used by this account; choose one from 1024 up.",
-        "ko": "PORT: 이 계정은 {port} 포트를 쓸 수 없습니다. 1024 이상을 고르세요.",
+        "ko": "PORT: 이 계정은 {port} 포트를 쓸 수 없습니다. 1024 이상을 지정하세요.",
     },
     "serve.no_such_address": {
         "en": "HOST: {host} is not an address of this machine; use 127.0.0.1, or one of its own.",
@@ -42,7 +42,10 @@ _SERVE: dict[str, dict[str, str]] = {
         "en": "WORKER_SYSTEM_ENABLED is false: no RQ part is used, so there is nothing for a worker to do.",
         "ko": "WORKER_SYSTEM_ENABLED가 false입니다. RQ를 쓰지 않으므로 워커가 할 일이 없습니다.",
     },
-    "worker.unknown_queue": {"en": "Unknown queue; there are: {queues}.", "ko": "없는 큐입니다. 있는 큐: {queues}."},
+    "worker.unknown_queue": {
+        "en": "Unknown queue; there are: {queues}.",
+        "ko": "없는 큐입니다. 사용할 수 있는 큐: {queues}.",
+    },
     "worker.listening": {
         "en": "Worker ready: up to {concurrency} jobs at once from {queues}.",
         "ko": "워커 준비 완료: {queues}에서 한 번에 {concurrency}개까지 실행합니다.",
@@ -71,7 +74,7 @@ _SERVE: dict[str, dict[str, str]] = {
     },
     "migrate.unchanged": {
         "en": "The database schema is at {after} already; nothing was changed.",
-        "ko": "데이터베이스 스키마는 이미 {after}입니다. 바뀐 것이 없습니다.",
+        "ko": "데이터베이스 스키마는 이미 {after}입니다. 바꾼 것은 없습니다.",
     },
     "migrate.changed": {
         "en": "The database schema went from {before} to {after}.",
@@ -89,16 +92,19 @@ _CLIENT: dict[str, dict[str, str]] = {
         "ko": "{url}의 API가 응답하지 않습니다({reason}). generation-service serve로 시작하거나 API_URL을 설정하세요.",
     },
     "client.timed_out": {"en": "timed out", "ko": "시간 초과"},
-    "client.no_details": {"en": "The API answered {status} and nothing more.", "ko": "API가 {status}만 응답했습니다."},
-    "generate.needs_project": {"en": "Name the project: --project ID.", "ko": "프로젝트를 정하세요: --project ID."},
-    "generate.needs_title": {"en": "Give it a title: --title TEXT.", "ko": "제목을 정하세요: --title TEXT."},
+    "client.no_details": {
+        "en": "The API answered {status} and nothing more.",
+        "ko": "API가 상태 코드 {status}만 돌려주었습니다.",
+    },
+    "generate.needs_project": {"en": "Name the project: --project ID.", "ko": "프로젝트를 지정하세요: --project ID."},
+    "generate.needs_title": {"en": "Give it a title: --title TEXT.", "ko": "제목을 지정하세요: --title TEXT."},
     "generate.bad_input": {
         "en": "--input must be a file that holds one JSON object.",
-        "ko": "--input은 JSON 객체 하나가 든 파일이어야 합니다.",
+        "ko": "--input에는 JSON 객체 하나가 담긴 파일을 지정하세요.",
     },
     "generate.docx_needs_output": {
         "en": "--format docx is not text: say where to save it with --output FILE.",
-        "ko": "--format docx는 텍스트가 아닙니다. --output FILE로 저장할 곳을 정하세요.",
+        "ko": "docx는 화면에 출력할 수 없는 형식입니다. --output FILE로 저장할 파일을 지정하세요.",
     },
     "generate.accepted": {
         "en": "Accepted: {job_id}. Follow it with: generation-service generate --follow {job_id}",
@@ -123,7 +129,7 @@ _CLIENT: dict[str, dict[str, str]] = {
     "documents.document": {"en": "Document", "ko": "문서"},
     "documents.too_long": {
         "en": "It is still being read; its status page says when it is done.",
-        "ko": "아직 읽는 중입니다. 끝나면 문서 상태에 표시됩니다.",
+        "ko": "아직 읽는 중입니다. 다 읽으면 문서 상태에 표시됩니다.",
     },
 }
 
@@ -151,7 +157,7 @@ _STATES: dict[str, dict[str, str]] = {
     "step.context": {"en": "passages that matter", "ko": "관련 구절"},
     "step.signal": {"en": "what the passages say, with sources", "ko": "구절의 내용과 출처"},
     "step.validation": {"en": "duplicates, unknown names, missing sources", "ko": "중복, 모르는 이름, 없는 출처"},
-    "step.index": {"en": "what was learned, for later", "ko": "배운 것을 색인에 추가"},
+    "step.index": {"en": "what was learned, for later", "ko": "알아낸 내용을 색인에 추가"},
     "step.insight": {"en": "the text itself", "ko": "본문"},
 }
 
@@ -205,14 +211,14 @@ _CHECK: dict[str, dict[str, str]] = {
     "check.name.provider": {"en": "model provider", "ko": "모델 공급자"},
     "check.name.search": {"en": "search", "ko": "검색"},
     "check.settings": {"en": "every variable holds", "ko": "모든 변수가 올바릅니다"},
-    "check.mode.rq": {"en": "the environment says: jobs go to RQ", "ko": "환경 설정: 작업이 RQ로 갑니다"},
+    "check.mode.rq": {"en": "the environment says: jobs go to RQ", "ko": "환경 설정: 작업을 RQ로 보냅니다"},
     "check.mode.in_process": {
         "en": "the environment says: jobs run in-process",
-        "ko": "환경 설정: 작업이 API 프로세스에서 실행됩니다",
+        "ko": "환경 설정: 작업을 API 프로세스에서 실행합니다",
     },
     "check.mode.disabled": {
         "en": "the environment says: WORKER_SYSTEM_ENABLED=false, jobs run in-process whatever the flag says",
-        "ko": "환경 설정: WORKER_SYSTEM_ENABLED=false, 작업은 항상 API 프로세스에서 실행됩니다",
+        "ko": "환경 설정: WORKER_SYSTEM_ENABLED=false, 작업을 항상 API 프로세스에서 실행합니다",
     },
     "check.address.loopback": {
         "en": "{host}:{port}, reachable from this machine only; no token is asked for",
@@ -247,7 +253,7 @@ _CHECK: dict[str, dict[str, str]] = {
     },
     "check.redis.not_needed": {
         "en": "does not answer ({error}); in-process mode does not need it",
-        "ko": "응답하지 않습니다({error}). API 프로세스 실행 모드에는 필요하지 않습니다",
+        "ko": "응답하지 않습니다({error}). 인프로세스 모드에는 필요하지 않습니다",
     },
     "check.storage.folder": {"en": "{path}, writable", "ko": "{path}, 쓸 수 있음"},
     "check.storage.s3": {"en": "bucket {bucket}; not looked into", "ko": "버킷 {bucket}, 접속해 보지는 않았습니다"},
@@ -257,13 +263,13 @@ _CHECK: dict[str, dict[str, str]] = {
     },
     "check.provider.offline": {
         "en": "offline: a deterministic drafter, not a language model; every output says so",
-        "ko": "offline: 언어 모델이 아닌 결정적 초안 작성기. 모든 결과에 그렇게 표시됩니다",
+        "ko": "offline: 언어 모델이 아닌 결정적 초안 작성기. 모든 결과에 그 사실이 표시됩니다",
     },
     "check.provider.named": {"en": "{name}: {model} at {url}.", "ko": "{name}: {url}의 {model}."},
     "check.provider.no_key": {"en": "LLM_API_KEY is unset.", "ko": "LLM_API_KEY가 설정되지 않았습니다."},
     "check.search.none": {
         "en": "none: the step external is skipped, and says so",
-        "ko": "none: external 단계를 건너뛰고 그렇게 표시합니다",
+        "ko": "none: external 단계를 건너뛰고 그 사실을 표시합니다",
     },
     "check.search.named": {"en": "{name} at {url}", "ko": "{name}: {url}"},
 }

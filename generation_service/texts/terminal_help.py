@@ -3,7 +3,7 @@
 _HELP: dict[str, dict[str, str]] = {
     "": {
         "en": "Long, document-grounded generation that survives anything.",
-        "ko": "문서를 근거로 긴 글을 쓰는, 무엇이 죽어도 이어지는 생성 서비스.",
+        "ko": "문서를 근거로 긴 글을 생성합니다. 어떤 프로세스가 죽어도 작업은 이어집니다.",
     },
     ".exit_codes": {
         "en": "Exit codes: 0 done, 1 failed, 2 wrong use or configuration, 130 interrupted. "
@@ -11,8 +11,8 @@ _HELP: dict[str, dict[str, str]] = {
         "ko": "종료 코드: 0 완료, 1 실패, 2 잘못된 사용 또는 설정, 130 중단. "
         "설정은 환경 변수와 작업 폴더의 .env에서 읽습니다. .env.example을 보세요.",
     },
-    ".version": {"en": "Print the version and exit.", "ko": "버전을 출력하고 끝냅니다."},
-    ".json": {"en": "Print JSON for programs.", "ko": "프로그램을 위해 JSON으로 출력합니다."},
+    ".version": {"en": "Print the version and exit.", "ko": "버전을 출력하고 종료합니다."},
+    ".json": {"en": "Print JSON for programs.", "ko": "프로그램이 읽을 수 있도록 JSON으로 출력합니다."},
     ".yes": {"en": "Do not ask.", "ko": "묻지 않고 진행합니다."},
     ".project": {"en": "The project's id.", "ko": "프로젝트 id."},
     ".serve": {
@@ -27,8 +27,8 @@ _HELP: dict[str, dict[str, str]] = {
     ".worker": {
         "en": "Run jobs from RQ, many at once in this process. SIGTERM lets them go on for a while, then gives them "
         "back at their last step. With WORKER_SYSTEM_ENABLED=false it says so and exits 0.",
-        "ko": "RQ의 작업을 한 프로세스에서 여러 개씩 실행합니다. SIGTERM을 받으면 잠시 더 실행한 뒤 마지막 단계에서 "
-        "돌려줍니다. WORKER_SYSTEM_ENABLED=false이면 그렇다고 알리고 0으로 끝납니다.",
+        "ko": "RQ의 작업을 한 프로세스에서 여러 개씩 실행합니다. SIGTERM을 받으면 잠시 더 실행한 뒤, 남은 작업을 "
+        "마지막으로 저장된 단계에서 반납합니다. WORKER_SYSTEM_ENABLED=false이면 그 사실을 알리고 0으로 종료합니다.",
     },
     ".worker.queues": {
         "en": "Queues, most urgent first, separated by commas [default: all].",
@@ -38,10 +38,10 @@ _HELP: dict[str, dict[str, str]] = {
         "en": "Jobs at once [default: WORKER_CONCURRENCY].",
         "ko": "동시에 실행할 작업 수 [기본값: WORKER_CONCURRENCY].",
     },
-    ".worker.burst": {"en": "End when the queues are empty.", "ko": "큐가 비면 끝냅니다."},
+    ".worker.burst": {"en": "End when the queues are empty.", "ko": "큐가 비면 종료합니다."},
     ".scheduler": {
         "en": "Tick schedules in durable mode, by rq-scheduler. Several may run; each firing happens once.",
-        "ko": "내구성 모드에서 rq-scheduler로 일정을 실행합니다. 여러 개를 띄워도 한 번만 실행됩니다.",
+        "ko": "내구성 모드에서 rq-scheduler로 일정을 실행합니다. 여러 개를 띄워도 각 일정은 한 번만 실행됩니다.",
     },
     ".migrate": {
         "en": "Bring the database's schema to this version.",
@@ -59,7 +59,7 @@ _HELP: dict[str, dict[str, str]] = {
     ".generate.more": {
         "en": "Talks to API_URL (or HOST and PORT) with API_TOKEN. Ctrl+C stops following, not the job: "
         "--follow JOB_ID takes it up again.",
-        "ko": "API_URL(또는 HOST와 PORT)에 API_TOKEN으로 요청합니다. Ctrl+C는 지켜보기만 멈추며 작업은 계속됩니다. "
+        "ko": "API_URL(또는 HOST와 PORT)에 API_TOKEN으로 요청합니다. Ctrl+C를 눌러도 작업은 계속되며 "
         "--follow JOB_ID로 다시 지켜볼 수 있습니다.",
     },
     ".generate.title": {"en": "Title of what is generated.", "ko": "생성할 글의 제목."},
@@ -84,14 +84,14 @@ _HELP: dict[str, dict[str, str]] = {
     ".documents": {"en": "Documents that generations are grounded on.", "ko": "생성의 근거가 되는 문서."},
     ".documents.upload": {
         "en": "Upload files, and folders with all their files.",
-        "ko": "파일과, 폴더 안의 모든 파일을 올립니다.",
+        "ko": "파일을 올립니다. 폴더를 지정하면 그 안의 모든 파일을 올립니다.",
     },
     ".documents.wait": {"en": "Wait until each has been read.", "ko": "모두 읽을 때까지 기다립니다."},
     ".status": {
         "en": "Jobs, queues and workers of both backends, from the database and Redis: works with the API down.",
         "ko": "두 백엔드의 작업, 큐, 워커. 데이터베이스와 Redis에서 직접 읽으므로 API가 꺼져 있어도 됩니다.",
     },
-    ".status.watch": {"en": "Go on until Ctrl+C.", "ko": "Ctrl+C까지 계속 보여 줍니다."},
+    ".status.watch": {"en": "Go on until Ctrl+C.", "ko": "Ctrl+C를 누를 때까지 계속 보여 줍니다."},
     ".status.every": {"en": "Seconds between two looks.", "ko": "새로 고침 간격(초)."},
     ".check": {
         "en": "Check the configuration and say what it would do; nothing is changed.",

@@ -1,12 +1,20 @@
 """Wakeups through PostgreSQL's LISTEN and NOTIFY, for readers in other processes where there is no Redis."""
 
 import contextlib
-from collections.abc import Iterable
 
 import psycopg
 from sqlalchemy.engine import URL
 
-from generation_service.wakeups.threads import TURN_SECONDS, ChannelThread, Hear, Sender, decode, encode, new_origin
+from generation_service.wakeups.threads import (
+    TURN_SECONDS,
+    ChannelThread,
+    Hear,
+    Sender,
+    ThreadedChannel,
+    decode,
+    encode,
+    new_origin,
+)
 
 CHANNEL = "generation_wakeups"
 _IDS_A_MESSAGE = 180  # a payload holds less than 8000 bytes
@@ -14,7 +22,7 @@ _CONNECT_SECONDS = 5
 _EXPECTED = (psycopg.Error, OSError)
 
 
-class PostgresWakeups:
+class PostgresWakeups(ThreadedChannel):
     """One channel for all jobs, over connections of its own. `hear` None: this process only sends.
 
     A NOTIFY inside the transactions that write events would make their commits take turns, so it is sent after them.
@@ -23,24 +31,8 @@ class PostgresWakeups:
     def __init__(self, url: URL, hear: Hear | None = None) -> None:
         conninfo = url.set(drivername="postgresql").render_as_string(hide_password=False)
         origin = new_origin()
-        self._sender = _PostgresSender(conninfo, origin)
-        self._listener = _PostgresListener(conninfo, origin, hear) if hear else None
-
-    def wake(self, job_ids: Iterable[str]) -> None:
-        """Tell the other processes; returns at once, never raises."""
-        self._sender.put(job_ids)
-
-    def start(self) -> None:
-        """Begin to send and to listen."""
-        self._sender.start()
-        if self._listener:
-            self._listener.start()
-
-    def stop(self) -> None:
-        """End both threads and close their connections."""
-        self._sender.stop()
-        if self._listener:
-            self._listener.stop()
+        listener = _PostgresListener(conninfo, origin, hear) if hear else None
+        super().__init__(_PostgresSender(conninfo, origin), listener)
 
 
 class _PostgresSender(Sender):

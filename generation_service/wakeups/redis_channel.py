@@ -1,12 +1,21 @@
 """Wakeups through Redis publish/subscribe, for readers in other processes."""
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from redis.exceptions import RedisError
 
-from generation_service.wakeups.threads import TURN_SECONDS, ChannelThread, Hear, Sender, decode, encode, new_origin
+from generation_service.wakeups.threads import (
+    TURN_SECONDS,
+    ChannelThread,
+    Hear,
+    Sender,
+    ThreadedChannel,
+    decode,
+    encode,
+    new_origin,
+)
 
 CHANNEL = "generation:wakeups"
 
@@ -16,29 +25,12 @@ Connect = Callable[[], Any]
 _EXPECTED = (RedisError, OSError)
 
 
-class RedisWakeups:
+class RedisWakeups(ThreadedChannel):
     """One channel for all jobs. `connect` makes a client of our own; `hear` None: this process only sends."""
 
     def __init__(self, connect: Connect, hear: Hear | None = None) -> None:
         origin = new_origin()
-        self._sender = _RedisSender(connect, origin)
-        self._listener = _RedisListener(connect, origin, hear) if hear else None
-
-    def wake(self, job_ids: Iterable[str]) -> None:
-        """Tell the other processes; returns at once, never raises."""
-        self._sender.put(job_ids)
-
-    def start(self) -> None:
-        """Begin to send and to listen."""
-        self._sender.start()
-        if self._listener:
-            self._listener.start()
-
-    def stop(self) -> None:
-        """End both threads and close their connections."""
-        self._sender.stop()
-        if self._listener:
-            self._listener.stop()
+        super().__init__(_RedisSender(connect, origin), _RedisListener(connect, origin, hear) if hear else None)
 
 
 class _RedisSender(Sender):

@@ -106,7 +106,32 @@ class Sender(ChannelThread):
         super().stop()
 
 
+class ThreadedChannel:
+    """A channel of two threads: a sender and, where this process has readers, a listener."""
+
+    def __init__(self, sender: Sender, listener: ChannelThread | None) -> None:
+        self._sender = sender
+        self._listener = listener
+
+    def wake(self, job_ids: Iterable[str]) -> None:
+        """Tell the other processes; returns at once, never raises."""
+        self._sender.put(job_ids)
+
+    def start(self) -> None:
+        """Begin to send and to listen."""
+        self._sender.start()
+        if self._listener:
+            self._listener.start()
+
+    def stop(self) -> None:
+        """End both threads and close their connections."""
+        self._sender.stop()
+        if self._listener:
+            self._listener.stop()
+
+
 Hear = Callable[[Iterable[str]], None]
+"""Takes the ids of the jobs that other processes tell of."""
 
 
 def new_origin() -> str:

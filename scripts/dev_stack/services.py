@@ -4,7 +4,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.dev_stack.places import Places
@@ -24,7 +24,7 @@ class Service:
     child: Child | None = None
     deaths: int = 0
     started_at: float = 0.0
-    next_start: float = field(default=0.0)
+    next_start: float = 0.0
 
 
 class Services:

@@ -29,14 +29,14 @@ _END_SECONDS = 20.0
 
 
 class Interrupts:
-    """Ctrl+C and SIGTERM as a flag that can be waited for; a second one asks to hurry."""
+    """Ctrl+C, SIGTERM and SIGHUP as a flag that can be waited for; a second one asks to hurry."""
 
     def __init__(self) -> None:
         self._asked = threading.Event()
         self.count = 0
 
     def listen(self) -> None:
-        """Take over SIGINT and SIGTERM (main thread only)."""
+        """Take over these signals (main thread only)."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._note)
 

@@ -15,7 +15,7 @@ from uvicorn.config import Config
 from generation_service.api.application import create_app
 from generation_service.cli.draining import DrainingServer
 from generation_service.database import Database
-from generation_service.documents import DocumentKind, Documents
+from generation_service.documents import DocumentKind, Documents, Parser, Reading
 from generation_service.jobs.model import Job
 from generation_service.jobs.ports import JobKind, StepOutcome, StepRun
 from generation_service.jobs.service import Jobs
@@ -42,7 +42,7 @@ async def insight(run: StepRun) -> StepOutcome:
 class GenerationToy(ToyKind):
     """A generation whose steps are a test's own; it leaves an episode as the real one does."""
 
-    def on_ended(self, connection, job, ending, steps):  # type: ignore[no-untyped-def]
+    def on_ended(self, connection, job, ending, steps):
         super().on_ended(connection, job, ending, steps)
         if ending.status != "completed":
             return None
@@ -98,12 +98,10 @@ class ApiRuntime:
             max_live_per_user=settings.max_live_jobs_per_user,
             max_attempts=settings.max_attempts,
         )
-        kinds: dict[str, JobKind] = {
-            **self.core.kinds,
-            "document": DocumentKind(database, ObjectStore.in_memory(), settings),
-        }
-        self.jobs = Jobs(database=database, kinds=kinds, admission=admission, wakeups=self.wakeups)
         self.objects = ObjectStore.in_memory()
+        reading = Reading(self.objects, Parser.of(settings))
+        kinds: dict[str, JobKind] = {**self.core.kinds, "document": DocumentKind(database, reading)}
+        self.jobs = Jobs(database=database, kinds=kinds, admission=admission, wakeups=self.wakeups)
         self.documents = Documents(database, self.objects, self.jobs, settings)
 
     def begin_drain(self) -> None:

@@ -68,6 +68,30 @@ async def test_the_fields_may_come_behind_the_file(small_api: Api) -> None:
     assert answer.status_code == 202, answer.text
 
 
+@pytest.mark.parametrize(
+    ("said", "label"),
+    [
+        (b"filename*=UTF-8''%ED%95%9C%EA%B8%80.txt", "한글.txt"),
+        (b"filename*=utf-8'ko'%ED%95%9C%EA%B8%80.txt", "한글.txt"),
+        (b"filename=\"x.txt\"; filename*=UTF-8''%ED%95%9C%EA%B8%80.txt", "한글.txt"),
+        (b"filename=\"x.txt; filename*=UTF-8''y.txt\"", "x.txt; filename*=UTF-8''y.txt"),
+        (b"filename=\"x.txt\"; filename*=latin-1''%E9.txt", "x.txt"),
+    ],
+)
+async def test_a_name_may_come_in_the_extended_notation(small_api: Api, said: bytes, label: str) -> None:
+    body = (
+        b'--b\r\nContent-Disposition: form-data; name="file"; ' + said + b"\r\n\r\nhello\r\n"
+        b'--b\r\nContent-Disposition: form-data; name="container_id"\r\n\r\nharbour\r\n--b--\r\n'
+    )
+
+    answer = await small_api.http.post(
+        UPLOAD, content=body, headers={"Content-Type": "multipart/form-data; boundary=b"}
+    )
+
+    assert answer.status_code == 202, answer.text
+    assert answer.json()["file_info"]["original_name"] == label
+
+
 async def test_the_same_key_with_the_same_file_is_the_same_document(small_api: Api) -> None:
     first, second = [await upload(small_api, headers={"Idempotency-Key": "k"}) for _ in range(2)]
     other = await upload(small_api, ("notes.md", b"other", "text/markdown"), headers={"Idempotency-Key": "k"})

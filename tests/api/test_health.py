@@ -13,7 +13,7 @@ from generation_service.api.application import create_app
 from generation_service.api.models import HealthModel, SystemInfo, TicketModel
 from generation_service.errors import ConfigurationError, DatabaseUnavailable
 from generation_service.switching.mode import Flag, environment_says
-from tests.api.conftest import Api, ApiRuntime, NoRedis
+from tests.api.conftest import Api, ApiRuntime, NoRedis, Served
 from tests.support.settings import SettingsFor
 
 
@@ -33,6 +33,25 @@ async def test_all_is_well(small_api: Api) -> None:
     assert health.json()["worker_system"] == {"enabled": False, "type": "background_tasks"}
     assert (await small_api.http.get("/livez")).status_code == 200
     assert (await small_api.http.get("/readyz")).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/health", "/metrics", "/api/generation", "/nowhere"])
+async def test_head_is_answered_as_get_is_without_the_body(server: Served, path: str) -> None:
+    shown, head = await server.http.get(path), await server.http.head(path)
+
+    assert (head.status_code, head.content) == (shown.status_code, b"")
+    assert head.headers["Content-Type"] == shown.headers["Content-Type"]
+
+
+async def test_head_of_an_event_stream_ends_at_once(server: Served) -> None:
+    job = await server.submit()
+
+    async with asyncio.timeout(5):
+        head = await server.http.head(job["urls"]["events"])
+
+    assert head.headers["Content-Type"].startswith("text/event-stream")
+    assert (head.status_code, head.content) == (200, b"")
+    assert (await server.http.get("/livez")).status_code == 200  # on the same connection
 
 
 async def test_the_mode_that_was_said_is_shown(api: Api) -> None:
@@ -136,7 +155,7 @@ async def test_every_answer_has_an_id_that_its_log_line_has_too(
     (record,) = [one for one in caplog.records if getattr(one, "action", "") == "request"]
     assert answer.headers["X-Request-Id"]
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
-    assert (record.route, record.status) == ("/api/generation/{job_id}", 404)  # type: ignore[attr-defined]
+    assert (record.route, record.status) == ("/api/generation/{job_id}", 404)
     assert "S3CRET" not in record.getMessage()
 
 

@@ -146,7 +146,22 @@ async def test_an_unknown_address_and_an_unknown_method_are_problems(small_api: 
     check_problem(await small_api.http.get("/nowhere"), 404, "not_found")
     answer = await small_api.http.delete(URL)
     check_problem(answer, 405, "method_not_allowed")
-    assert "Allow" in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        (URL, "GET, HEAD, POST"),
+        (f"{URL}/x", "GET, HEAD"),
+        (f"{URL}/x/cancel", "POST"),
+        ("/api/v1/documents/x", "GET, HEAD"),
+        ("/livez", "GET, HEAD"),
+    ],
+)
+async def test_a_method_that_is_not_allowed_is_told_all_that_are(small_api: Api, path: str, allowed: str) -> None:
+    answer = await small_api.http.delete(path)
+
+    assert answer.headers["Allow"] == allowed
 
 
 async def test_a_failure_of_ours_is_500_with_a_number_and_no_details(

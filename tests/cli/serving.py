@@ -75,7 +75,7 @@ def start(
     return subprocess.Popen(
         words,
         env={**kept, "LANG": "C.UTF-8", **(environment or {})},
-        **{"cwd": ROOT, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options},  # type: ignore[call-overload]
+        **{"cwd": ROOT, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options},
     )
 
 

@@ -20,7 +20,7 @@ EVENTS = "/api/generation/j/events"
 
 def followed(service: ScriptedApi, **options: float) -> list[Event]:
     with Api(service.url) as api:
-        return list(follow(api, "j", pause=lambda _seconds: None, **options))  # type: ignore[arg-type]
+        return list(follow(api, "j", pause=lambda _seconds: None, **options))
 
 
 def resumed_at(service: ScriptedApi) -> list[str | None]:

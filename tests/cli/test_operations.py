@@ -31,6 +31,8 @@ def test_check_changes_nothing_on_a_machine_where_nothing_is_yet(commands: Comma
         ({"HOST": "0.0.0.0"}, "address"),  # noqa: S104 - what is refused
         ({"USE_DURABLE_WORKER": "true"}, "redis"),
         ({"STORAGE_URL": "/dev/null/objects"}, "storage"),
+        ({"STORAGE_URL": "ftp://host/folder"}, "settings"),
+        ({"REDIS_URL": "redis://host/five"}, "settings"),
         ({"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}, "database"),
         ({"DATABASE_URL": "postgresql://host:port/none"}, "database"),
         ({"DATABASE_URL": "sqlite://"}, "database"),

@@ -46,6 +46,34 @@ def test_a_database_that_cannot_be_is_one_line(commands: Commands, url: str) -> 
     assert ran.err.startswith("DATABASE_URL: ")
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("REDIS_URL", "http://host"),
+        ("REDIS_URL", "redis://host:port/5"),
+        ("REDIS_URL", "redis://host:99999/5"),
+        ("REDIS_URL", "redis://host/five"),
+        ("STORAGE_URL", ""),
+        ("STORAGE_URL", "ftp://host/folder"),
+        ("STORAGE_URL", "s3://"),
+        ("STORAGE_URL", "/dev/null/objects"),
+        ("LLM_BASE_URL", "localhost"),
+        ("SEARCH_BASE_URL", "ftp://host"),
+        ("API_TOKENS", '{"": "ana"}'),
+        ("API_TOKENS", '{"two words": "ana"}'),
+        ("JOB_TIMEOUT_SECONDS", "inf"),
+        ("SHUTDOWN_GRACE_SECONDS", "inf"),
+    ],
+)
+def test_a_value_that_could_only_fail_later_is_one_line_that_names_its_variable(
+    commands: Commands, name: str, value: str
+) -> None:
+    ran = commands.run("serve", "--port", "0", given={name: value})
+
+    assert (ran.code, len(ran.err.splitlines())) == (2, 1), ran.err
+    assert ran.err.startswith(f"{name}: ")
+
+
 def test_every_wrong_variable_gets_its_line(commands: Commands) -> None:
     ran = commands.run("serve", given={"PORT": "many", "JOB_LEASE_SECONDS": "0"})
 

@@ -49,11 +49,11 @@ def library(database: Database, settings_for: Callable[..., Settings]) -> Librar
     settings = settings_for(max_upload_bytes=64 * 1024)
     objects = ObjectStore.open(settings.storage_url)
     reading = Reading(objects, Parser.of(settings))
-    core = Core(database, DocumentKind(database, objects, settings, reading=reading))
+    core = Core(database, DocumentKind(database, reading))
     return Library(
         core=core,
         documents=Documents(database, objects, core.jobs, settings),
-        ingester=Ingester(database, objects, settings, reading=reading),
+        ingester=Ingester(database, reading),
         reading=reading,
         objects=objects,
         folder=Path(settings.storage_url),

@@ -150,12 +150,12 @@ async def test_a_document_whose_holder_does_not_run_is_taken_over(library: Libra
     assert (await Generations(library).run()).ingested == 1
 
 
-async def test_what_is_read_for_too_long_is_reported(library: Library, settings_for: object) -> None:
+async def test_what_is_read_for_too_long_is_reported(library: Library) -> None:
     accepted = await library.upload(files.SCRIPT.encode())
     holder = await Generations(library).start()
     changed(library, documents, accepted.document.id, {"status": "processing", "held_by": holder.id})
     changed(library, jobs, holder.id, {"status": "running"})
-    impatient = Ingester(library.core.database, library.objects, settings_for(), wait_seconds=0.0)
+    impatient = Ingester(library.core.database, library.reading, wait_seconds=0.0)
 
     report = await Generations(library, impatient).run()
 

@@ -14,8 +14,8 @@ import pytest
 from generation_service.llm import Form, Material, Message, ModelCall, Source, SourceKind, Task
 from generation_service.llm.offline import OfflineModel
 from generation_service.llm.offline.people import name_in_heading, people
-from generation_service.llm.offline.sentences import sentences
 from generation_service.llm.offline.words import place_of, time_of
+from generation_service.llm.sentences import sentences
 from generation_service.texts import Language
 
 STORY = (

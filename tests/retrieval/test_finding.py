@@ -11,7 +11,6 @@ from generation_service.retrieval import (
     NewChunk,
     Passage,
     add_chunks,
-    count_chunks,
     find_passages,
     project_chunks,
     remove_chunks,
@@ -182,7 +181,7 @@ async def test_adding_again_adds_nothing(corpus: Database) -> None:
 
     assert added(corpus, every) == 0
     assert added(corpus, [*every, chunk("new", "새 글")]) == 1
-    assert await count_chunks(corpus, "p") == len(PASSAGES) + 1
+    assert len(await project_chunks(corpus, "p", 99)) == len(PASSAGES) + 1
     assert added(corpus, []) == 0
 
 

@@ -6,11 +6,10 @@ import zlib
 
 import pytest
 
-from generation_service.jobs.ids import new_job_id
 from workers.names import job_id_of
 from workers.payload import MOST_PAYLOAD_BYTES, Delivery, ForeignEntry, read
 
-JOB = new_job_id()
+JOB = "01a1fd8f-637d-7f42-901d-f5f544ef135a"
 RUN = "workers.entrypoints.run_job"
 FIRE = "workers.entrypoints.fire_schedules"
 

@@ -18,11 +18,12 @@ from sqlalchemy import insert
 from generation_service.database import Database
 from generation_service.database.tables import schedules
 from generation_service.errors import DatabaseUnavailable
+from generation_service.jobs.schedules import earliest_due
 from scripts.embedded.redis_server import EmbeddedRedis
 from tests.rq.support.deliveries import eventually, rq_queue
 from tests.rq.support.working import ROOT, Seen, until, working
 from workers.redis_connection import connect
-from workers.schedule import JsonJob, Ticker, earliest_due
+from workers.schedule import JsonJob, Ticker
 
 HIGH = "rag_processing_high"
 PLANNED = Scheduler.scheduled_jobs_key

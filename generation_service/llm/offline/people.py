@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from generation_service.llm.model import Source
-from generation_service.llm.offline.sentences import Quote, paragraphs, sentences
+from generation_service.llm.sentences import Quote, paragraphs, sentences
 
 _NUMBERING = re.compile(r"^[\d.\s#)]+")
 _CUT = re.compile(r"\s*[(/,:|]|\s+[-–—]\s+")

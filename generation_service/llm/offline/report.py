@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from generation_service.llm.model import Material, Source
-from generation_service.llm.offline.sentences import most_related, quotes
 from generation_service.llm.offline.words import RISKS, SEVERE, SEVERITIES, named, phrase
+from generation_service.llm.sentences import most_related, quotes
 from generation_service.texts import Language
 
 _MOST_SIGNALS = 24

@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 
 from generation_service.llm.model import Material, Source
 from generation_service.llm.offline.people import Person, people
-from generation_service.llm.offline.sentences import Quote, most_related, quotes
 from generation_service.llm.offline.words import CONFLICTS, phrase, place_of, time_of
+from generation_service.llm.sentences import Quote, most_related, quotes
 from generation_service.texts import Language
 
 T = TypeVar("T")

@@ -124,10 +124,6 @@ PHRASES: Mapping[str, Mapping[Language, str]] = {
         "ko": "신호 {total}건 가운데 심각·높음이 {severe}건입니다. 판단은 사람이 해야 합니다.",
         "en": "{severe} of {total} signals are critical or high. The judgement is a person's to make.",
     },
-    "ratio": {
-        "ko": "{name} {value} (입력한 재무 자료에서 계산)",
-        "en": "{name} {value} (computed from the given figures)",
-    },
 }
 
 SEVERITIES: Mapping[str, Mapping[Language, str]] = {

@@ -20,8 +20,6 @@ from generation_service.pipeline.recipes.base import (
 )
 from generation_service.texts import Language, text
 
-Stage = Literal["setup", "incident", "conflict", "crisis", "resolution"]
-
 
 class Character(Input):
     """Someone who may speak."""

@@ -25,8 +25,8 @@ class IndexStep:
         return StepOutcome(
             output=Indexed(chunks=len(chunks)).stored(),
             effects=[
-                lambda connection: void(remove_chunks(connection, "job", job.id)),
-                lambda connection: void(add_chunks(connection, chunks)),
+                lambda connection: remove_chunks(connection, "job", job.id),
+                lambda connection: add_chunks(connection, chunks),
             ],
         )
 
@@ -43,7 +43,3 @@ def _chunk(job: Job, title: str, position: int, signal: Mapping[str, Json]) -> N
         heading=str(signal.get("kind") or "") or None,
         text=words,
     )
-
-
-def void(_: object) -> None:
-    """Let an effect be a function that returns something."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from generation_service.jobs.ports import StepOutcome, StepRun
 from generation_service.llm import LanguageModel
-from generation_service.llm.offline.sentences import sentences
+from generation_service.llm.sentences import sentences
 from generation_service.pipeline import recipes
 from generation_service.pipeline.asking import Asker, sources_of
 from generation_service.pipeline.shapes import CitedSource, Content, Context, Validated

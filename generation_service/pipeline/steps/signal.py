@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pydantic import ValidationError
 
 from generation_service.jobs.ports import StepOutcome, StepRun
-from generation_service.llm.offline.sentences import sentences
+from generation_service.llm.sentences import sentences
 from generation_service.pipeline import answers, recipes
 from generation_service.pipeline.asking import Asker, sources_of
 from generation_service.pipeline.recipes import Recipe, Signal

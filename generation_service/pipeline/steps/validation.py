@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from generation_service.jobs.ports import StepOutcome, StepRun
-from generation_service.llm.offline.sentences import overlap, pairs
+from generation_service.llm.sentences import overlap, pairs
 from generation_service.pipeline import answers, recipes
 from generation_service.pipeline.asking import Asker, sources_of
 from generation_service.pipeline.recipes import Brief, Recipe, Signal

@@ -84,8 +84,8 @@ class WorkerOptions:
     burst: bool = False
     shutdown_grace_seconds: float = 20.0
     redis_timeout_seconds: float = 1.0
-    heartbeat_seconds: float = 10.0
-    stale_seconds: float = 20.0
+    heartbeat_seconds: float = 5.0
+    stale_seconds: float = 5.0
 
 
 class ConcurrentWorker(BaseWorker):

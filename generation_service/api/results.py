@@ -43,9 +43,11 @@ async def result(
         str | None, Query(alias="format", max_length=32, description="goes before Accept; see system-info")
     ] = None,
 ) -> Response:
-    """What a completed job wrote, by `?format=` or `Accept`; 409 before it is there."""
+    """What a completed job wrote, by `?format=` or `Accept`; 409 before it is there, 404 where a job writes none."""
     runtime = runtime_of(request)
     job = await runtime.jobs.get(job_id, user_id)
+    if job.kind != "generation":
+        raise Refused("no_result", 404)
     content = await _content(runtime.database, job)
     if content is None:
         raise Refused("result_not_ready", 409)

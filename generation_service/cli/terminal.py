@@ -10,7 +10,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from generation_service.database import Database, schema
-from generation_service.errors import ConfigurationError, Refused, ServiceError
+from generation_service.errors import ConfigurationError, DatabaseUnavailable, Refused, ServiceError
 from generation_service.settings import Settings, terminal_locale
 from generation_service.texts import Language, has_text, language_of_locale, text
 
@@ -62,10 +62,12 @@ def open_database(settings: Settings) -> Database:
 
 
 def prepare_database(settings: Settings) -> None:
-    """Migrate an empty database; raises ConfigurationError where the schema does not fit this version."""
+    """Migrate an empty database. Raises ConfigurationError: it cannot be reached, or its schema does not fit."""
     database = open_database(settings)
     try:
         schema.prepare(database)
+    except DatabaseUnavailable as error:
+        raise ConfigurationError(say("database.unreachable")) from error
     finally:
         database.close()
 

@@ -150,6 +150,14 @@ TEXTS: dict[str, dict[str, str]] = {
         detail=("recipe takes one of: {recipes}.", "recipe에는 다음 중 하나를 넣어 주세요: {recipes}."),
     ),
     **_problem(
+        "no_result",
+        title=("This job writes no text", "텍스트를 쓰지 않는 작업입니다"),
+        detail=(
+            "Only generation jobs have a result; ask for the status of the document instead.",
+            "결과는 생성 작업에만 있습니다. 대신 문서의 상태를 요청해 주세요.",
+        ),
+    ),
+    **_problem(
         "result_not_ready",
         title=("The result is not there yet", "결과가 아직 없습니다"),
         detail=(

@@ -34,6 +34,11 @@ _SERVE: dict[str, dict[str, str]] = {
         "en": "DATABASE_URL: takes a URL such as sqlite:///var/generation.db or postgresql://user@host/database",
         "ko": "DATABASE_URL: sqlite:///var/generation.db 또는 postgresql://user@host/database 같은 URL을 쓰세요.",
     },
+    "database.unreachable": {
+        "en": "DATABASE_URL: the database does not answer. Start it, or correct its host, port, name and account.",
+        "ko": "DATABASE_URL: 데이터베이스가 응답하지 않습니다. 데이터베이스를 시작하거나 호스트, 포트, 이름, 계정을 "
+        "확인하세요.",
+    },
     "database.no_file": {
         "en": "DATABASE_URL: {path} cannot be used ({reason})",
         "ko": "DATABASE_URL: {path}을(를) 쓸 수 없습니다({reason}).",

@@ -55,6 +55,14 @@ async def test_an_uploaded_document_is_shown_listed_and_followed(api: Api) -> No
     assert elsewhere["items"] == []
 
 
+async def test_the_job_that_reads_a_document_has_no_result(small_api: Api) -> None:
+    made = (await upload(small_api)).json()
+
+    answer = await small_api.http.get(f"/api/generation/{made['task_id']}/result")
+
+    assert (answer.status_code, answer.json()["code"]) == (404, "no_result")
+
+
 async def test_the_fields_may_come_behind_the_file(small_api: Api) -> None:
     body = (
         b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\nhello\r\n'

@@ -38,7 +38,10 @@ def test_an_address_of_another_machine_is_one_line(commands: Commands) -> None:
     assert ran.err.startswith("HOST: 192.0.2.1")
 
 
-@pytest.mark.parametrize("url", ["postgresql://host:port/none", "sqlite://", "sqlite:////dev/null/none.db"])
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql://host:port/none", "postgresql://ana@127.0.0.1:1/none", "sqlite://", "sqlite:////dev/null/none.db"],
+)
 def test_a_database_that_cannot_be_is_one_line(commands: Commands, url: str) -> None:
     ran = commands.run("serve", "--port", "0", given={"DATABASE_URL": url})
 

@@ -7,7 +7,8 @@ readonly root venv
 
 # Compiled modules go below .venv, so that a run leaves nothing in the source tree.
 export PYTHONPYCACHEPREFIX="$venv/pycache"
-export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
+# Nothing is left outside this checkout, so pip keeps no cache either.
+export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_NO_CACHE_DIR=1
 
 # say KOREAN ENGLISH: one line to the terminal.
 say() {

@@ -17,7 +17,7 @@ compile() {
   shift 2
   "$tools/bin/uv" pip compile "$source" "$@" --upgrade \
     --quiet --no-config --universal --python-version 3.11 --generate-hashes --no-annotate \
-    --no-emit-index-url --no-emit-find-links --custom-compile-command 'ops/lock.sh' --output-file "$output"
+    --custom-compile-command 'ops/lock.sh' --output-file "$output"
 }
 
 # What builds the project, and the few packages that come as source, is locked too.

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from redis import Redis
+from rq_scheduler import Scheduler
 from sqlalchemy import Connection, func, select, update
 
 from generation_service.database import Database, db_now
@@ -31,6 +33,14 @@ def fired(connection: Connection) -> int:
     return connection.execute(select(func.count()).select_from(firings)).scalar_one()
 
 
+def start_and_kill_a_scheduler(running: Stack) -> None:
+    """Killed once it has planned its tick in Redis: one that never ticked would prove nothing."""
+    running.start("scheduler", "scheduler")
+    with Redis.from_url(running.settings["REDIS_URL"]) as client:
+        running.until(lambda: client.zcard(Scheduler.scheduled_jobs_key) > 0, "the scheduler has planned a tick")
+    running.children["scheduler"].kill()
+
+
 def completed(connection: Connection) -> int:
     pruned = select(func.count()).where(jobs.c.kind == "prune", jobs.c.status == "completed")
     return connection.execute(pruned).scalar_one()
@@ -52,8 +62,7 @@ def test_it_fires_once_with_two_schedulers_and_the_in_process_ticker_all_alive(
 
 
 def test_it_fires_once_when_its_scheduler_was_killed_and_another_one_comes(durable: Stack, database: Database) -> None:
-    durable.start("scheduler", "scheduler")
-    durable.children["scheduler"].kill()
+    start_and_kill_a_scheduler(durable)
     make_due(database)
 
     durable.start("scheduler-2", "scheduler")
@@ -64,8 +73,7 @@ def test_it_fires_once_when_its_scheduler_was_killed_and_another_one_comes(durab
 def test_it_fires_once_in_process_when_its_scheduler_was_killed_and_the_mode_has_changed(
     durable: Stack, database: Database
 ) -> None:
-    durable.start("scheduler", "scheduler")
-    durable.children["scheduler"].kill()
+    start_and_kill_a_scheduler(durable)
     make_due(database)
     durable.kill_all()
 

@@ -103,9 +103,9 @@ async def test_a_project_is_its_first_users_and_nobody_elses(database: Database)
 
 async def test_an_ended_job_makes_room(database: Database) -> None:
     core = Core(database, ToyKind({"one": nothing}))
-    core.jobs.admission = Admission(max_live=1, max_live_per_user=1, max_attempts=4)
+    core.jobs.admission = Admission(max_live=1, max_live_per_user=100, max_attempts=4)
     job = await core.submit()
-    with pytest.raises(Refused):
+    with pytest.raises(Refused, match="queue_full"):
         await core.submit()
 
     await core.run(job)

@@ -89,17 +89,27 @@ class SharedRedis:
             self._lock = None
 
     def _start_own(self, preferred: int | None) -> None:
-        self._server = EmbeddedRedis(
+        wanted = self._free_port(preferred)
+        try:
+            self._server = self._started_on(wanted)
+        except ConfigurationError:
+            if self._named or self._port or not is_taken(wanted):
+                raise
+            self._server = self._started_on(0)  # another stack that starts at the same moment was faster
+        self._port = self._server.port
+        self._port_file.write_text(f"{self._port}\n", encoding="ascii")
+
+    def _started_on(self, port: int) -> EmbeddedRedis:
+        server = EmbeddedRedis(
             self._folder,
-            port=self._free_port(preferred),
+            port=port,
             durable=True,
             database=self._settings.redis_db,
             log=self._log,
             pid_file=self._pid_file,
         )
-        self._server.start()
-        self._port = self._server.port
-        self._port_file.write_text(f"{self._port}\n", encoding="ascii")
+        server.start()
+        return server
 
     def _free_port(self, preferred: int | None) -> int:
         """The port asked for; else the one it had, the usual one, or any (0)."""

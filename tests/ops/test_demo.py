@@ -5,6 +5,8 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
@@ -60,6 +62,20 @@ class Checkout:
             printed, said = running.communicate(timeout=SECONDS)
         assert running.returncode == 0, said
         return printed, said
+
+    @contextmanager
+    def ready_stack(self) -> "Iterator[subprocess.Popen[str]]":
+        """A stack that has said where its API docs are; it is ended with the context, where the test did not do so."""
+        with self.stack() as running:
+            assert running.stderr
+            said = []
+            while "API docs" not in (line := running.stderr.readline()):
+                said.append(line)
+                assert line, f"the stack ended before it was ready: {''.join(said)}"
+            try:
+                yield running
+            finally:
+                running.terminate()
 
     def left_running(self) -> list[str]:
         """The processes that carry this place's mark."""
@@ -128,10 +144,7 @@ def test_a_second_demo_finds_what_the_first_one_left(checkout: Checkout) -> None
 @pytest.mark.slow
 def test_ctrl_c_ends_every_process_of_a_stack(checkout: Checkout) -> None:
     # Given a stack that is ready
-    with checkout.stack() as running:
-        assert running.stderr
-        while "API docs" not in (line := running.stderr.readline()):
-            assert line, "the stack ended before it was ready"
+    with checkout.ready_stack() as running:
         assert len(checkout.left_running()) >= 4  # the stack itself, API, worker, scheduler
 
         # When it is interrupted
@@ -146,10 +159,7 @@ def test_ctrl_c_ends_every_process_of_a_stack(checkout: Checkout) -> None:
 
 @pytest.mark.slow
 def test_a_stack_that_is_killed_takes_its_processes_along(checkout: Checkout) -> None:
-    with checkout.stack() as running:
-        assert running.stderr
-        while "API docs" not in (line := running.stderr.readline()):
-            assert line, "the stack ended before it was ready"
+    with checkout.ready_stack() as running:
         redis_port = checkout.redis_port()
 
         running.kill()

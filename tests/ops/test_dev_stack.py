@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from scripts.dev_stack.__main__ import environment_for, read_arguments
 from scripts.dev_stack.places import HeldLock, Places
 from scripts.dev_stack.services import Services
 from scripts.dev_stack.shared_redis import SharedRedis
-from scripts.embedded.ports import free_port, is_taken
+from scripts.embedded.ports import LOOPBACK, free_port, is_taken
 from scripts.embedded.redis_server import EmbeddedRedis, server_pid
 from scripts.embedded.waiting import wait_until
 from tests.support.settings import SettingsFor
@@ -226,6 +227,22 @@ def test_a_redis_of_the_stack_that_dies_is_started_again(unnamed_redis: "SharedR
 
     assert wait_until(unnamed_redis.ensure, SECONDS)
     assert server_pid(port) not in {None, pid}
+
+
+def test_a_port_that_another_stack_takes_first_is_left_to_it(
+    unnamed_redis: "SharedRedis", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a port that was free when this stack looked, and is not when its server starts
+    with socket.create_server((LOOPBACK, 0)) as faster:
+        taken = faster.getsockname()[1]
+        monkeypatch.setattr(unnamed_redis, "_free_port", lambda _preferred: taken)
+
+        unnamed_redis.start()
+
+    # Then its Redis is on another one
+    with Redis.from_url(unnamed_redis.url) as client:
+        assert client.ping()
+    assert f":{taken}/" not in unnamed_redis.url
 
 
 def unnamed(settings_for: SettingsFor, tmp_path: Path, **given: str) -> SharedRedis:

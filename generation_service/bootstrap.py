@@ -65,7 +65,7 @@ class Runtime:
     heartbeat: Heartbeat
     executor: Executor
     background: BackgroundRunner
-    rq: RqBackend | None
+    rq: RqBackend
     adapter: WorkerAdapter
     recovery: Recovery
     model: LanguageModel
@@ -107,8 +107,7 @@ class Runtime:
     def close(self) -> None:
         """Close what holds connections."""
         self.wakeups.stop()
-        if self.rq is not None:
-            self.rq.close()
+        self.rq.close()
         self.database.close()
 
     async def fire_schedules(self, *, at_once: bool = False) -> None:
@@ -157,10 +156,9 @@ def build(settings: Settings, role: Role) -> Runtime:
     heartbeat = Heartbeat(database=database, lease_seconds=settings.job_lease_seconds)
     executor = _executor(shared, heartbeat, telemetry)
     background = BackgroundRunner(executor=executor, heartbeat=heartbeat, capacity=settings.background_max_concurrency)
-    rq = _rq(settings)
-    backends: dict[Backend, DeliveryBackend] = {"background_tasks": background}
-    if rq is not None:
-        backends["rq"] = rq
+    # Redis is not asked for anything before a job is sent there: the mode says whether, not this process's settings.
+    rq = RqBackend(settings.redis_address, timeout_seconds=settings.redis_timeout_seconds)
+    backends: dict[Backend, DeliveryBackend] = {"background_tasks": background, "rq": rq}
     jobs = Jobs(database=database, kinds=shared.kinds, admission=_admission(settings), wakeups=shared.wakeups)
     return Runtime(
         role=role,
@@ -231,12 +229,6 @@ def _recovery(shared: _Shared, backends: Mapping[Backend, DeliveryBackend]) -> R
 def _wakeups(settings: Settings, database: Database, role: Role) -> Fanout:
     connect_redis = partial(connect, settings.redis_address, timeout_seconds=settings.redis_timeout_seconds)
     return open_wakeups(database.url, connect_redis if settings.worker_system_enabled else None, listens=role == "api")
-
-
-def _rq(settings: Settings) -> RqBackend | None:
-    if not settings.worker_system_enabled:
-        return None
-    return RqBackend(settings.redis_address, timeout_seconds=settings.redis_timeout_seconds)
 
 
 def _kinds(

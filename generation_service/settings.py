@@ -42,6 +42,13 @@ class Settings(BaseSettings):
     use_durable_worker: bool = Field(False, description="jobs go to RQ (true) or run in-process (false)")
     worker_system_enabled: bool = Field(True, description="master switch: false means that no RQ part is used at all")
 
+    durable_worker_rollout_percent: int = Field(
+        100, ge=0, le=100, description="how many of the projects go to RQ while the flag is true"
+    )
+    durable_worker_projects: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="project ids, separated by commas, that go to RQ whatever the percentage"
+    )
+
     # Where things are
     database_url: str = Field("sqlite:///var/generation.db", description="SQLite or PostgreSQL")
     redis_url: str | None = Field(None, description="RQ's Redis; unset: built from the three below")
@@ -159,6 +166,11 @@ class Settings(BaseSettings):
         if not isinstance(tokens, dict) or not all(map(_is_token_of_user, tokens.items())):
             raise ValueError('takes a JSON object of tokens and user ids, such as {"s3cret": "ana"}')
         return tokens
+
+    @field_validator("durable_worker_projects", mode="before")
+    @classmethod
+    def _split_projects(cls, value: object) -> object:
+        return tuple(one.strip() for one in value.split(",") if one.strip()) if isinstance(value, str) else value
 
     @field_validator(
         "admin_token",

@@ -67,6 +67,8 @@ def _takes(field: FieldInfo) -> Iterator[str]:
 def _shown(default: object) -> str:
     if default is None or default is PydanticUndefined:
         return ""
+    if isinstance(default, tuple):
+        return ",".join(map(str, default))
     return json.dumps(default) if isinstance(default, bool) else str(default)
 
 

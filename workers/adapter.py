@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from generation_service.jobs.model import Backend, Job
 from generation_service.jobs.ports import DeliveryBackend
+from generation_service.jobs.routing import rollout_of
 from generation_service.settings import Settings
 from generation_service.switching.mode import Flag
 
@@ -18,7 +19,9 @@ class WorkerAdapter:
     @property
     def flag(self) -> Flag:
         """What this process's environment says; the mode's row says what is in force."""
-        return Flag(self._settings.use_durable_worker, self._settings.worker_system_enabled)
+        settings = self._settings
+        rollout = rollout_of(settings.durable_worker_rollout_percent, settings.durable_worker_projects)
+        return Flag(settings.use_durable_worker, settings.worker_system_enabled, rollout)
 
     def deliver(self, jobs: Iterable[Job]) -> None:
         """Tell the backends that these jobs wait; returns at once, never raises. Recovery finds what gets lost."""

@@ -1,4 +1,4 @@
-"""The tables: the one description of what is stored, from which queries and migrations are written."""
+"""The tables of jobs, documents and episodes: the description from which queries and migrations are written."""
 
 from sqlalchemy import (
     BigInteger,
@@ -286,29 +286,6 @@ firings = Table(
     Column("job_id", String(36), nullable=False),
     Column("fired_by", String(200), nullable=False),
     Column("fired_at", UtcDateTime, nullable=False),
-)
-
-worker_mode = Table(
-    "worker_mode",
-    metadata,
-    Column("epoch", BigInteger, primary_key=True),  # the highest is in force; the others are its history
-    Column("backend", String(32), nullable=False),
-    Column("enabled", Boolean, nullable=False),  # of the RQ part as a whole
-    Column("carry", String(16), nullable=False),  # nothing, waiting, running
-    Column("since", UtcDateTime, nullable=False),
-    Column("said_by", String(200), nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("source", String(32), nullable=False),  # environment, operator, trigger
-)
-
-environment_flags = Table(
-    "environment_flags",
-    metadata,
-    Column("host", String(200), primary_key=True),
-    Column("role", String(32), primary_key=True),
-    Column("use_durable_worker", Boolean, nullable=False),
-    Column("worker_system_enabled", Boolean, nullable=False),
-    Column("seen_at", UtcDateTime, nullable=False),
 )
 
 service_state = Table(

@@ -12,7 +12,7 @@ Status = Literal["pending", "running", "completed", "failed", "cancelled"]
 StepStatus = Literal["pending", "running", "completed", "failed", "cancelled", "skipped"]
 Backend = Literal["rq", "background_tasks"]
 Priority = Literal["high", "default", "low"]
-Move = Literal["claim", "release", "retry", "rescue", "complete", "fail", "cancel", "reopen"]
+Move = Literal["claim", "release", "retry", "rescue", "switch", "take_over", "complete", "fail", "cancel", "reopen"]
 EventType = Literal["status", "step", "progress", "token", "retry", "switched", "completed", "failed", "cancelled"]
 
 PRIORITIES: tuple[Priority, ...] = ("high", "default", "low")  # the position is what is stored
@@ -26,6 +26,8 @@ MOVES: Mapping[Move, tuple[frozenset[Status], Status]] = {
     "release": (frozenset({"running"}), "pending"),
     "retry": (frozenset({"running"}), "pending"),
     "rescue": (frozenset({"running"}), "pending"),
+    "switch": (frozenset({"pending"}), "pending"),
+    "take_over": (frozenset({"running"}), "pending"),
     "complete": (frozenset({"running"}), "completed"),
     "fail": (frozenset({"running"}), "failed"),
     "cancel": (LIVE, "cancelled"),
@@ -158,6 +160,7 @@ class NewJob:
     max_attempts: int | None = None  # None: the service's default
     budget_tokens: int | None = None
     id: JobId | None = None  # given where another row of the same transaction names it
+    backend: Backend | None = None  # only for what tries one backend; None: the mode's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

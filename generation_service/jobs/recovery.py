@@ -1,4 +1,4 @@
-"""Recovery: rescues jobs whose holder is gone, and delivers what is pending and not delivered, or was lost.
+"""Recovery: rescues jobs whose holder is gone, routes what the mode wants elsewhere, delivers what was lost.
 
 It runs in every long-lived process that can run jobs; one of them leads. Each change is a
 compare-and-set that is complete in itself, so it may die at any line, and two leaders harm nothing (I8).
@@ -10,18 +10,20 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from sqlalchemy import ColumnElement, Connection, select, tuple_, update
 
 from generation_service.database import Database, db_now
 from generation_service.database.tables import jobs
 from generation_service.errors import DatabaseUnavailable
-from generation_service.jobs import claims, leadership, settlement, transitions
+from generation_service.jobs import claims, leadership, rerouting, settlement, transitions
 from generation_service.jobs.heartbeat import renewal_seconds
 from generation_service.jobs.loops import Loop
-from generation_service.jobs.model import Backend, Job, JobId
+from generation_service.jobs.model import BACKENDS, Backend, Job, JobId
 from generation_service.jobs.ports import DeliveryBackend, JobKind, Wakeups
 from generation_service.jobs.retries import RetryPolicy
+from generation_service.jobs.routing import Mode, current_mode
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +43,17 @@ class Pace:
     @property
     def leader_seconds(self) -> float:
         return max(3 * self.interval_seconds, 3.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rerouted:
+    """The jobs that one call has moved, as they are now; their last delivery had the number before."""
+
+    waiting: Sequence[Job]
+    running: Sequence[Job]
+
+
+_Mover = Callable[[Connection, Sequence[Job], Backend], list[Job]]
 
 
 class Recovery:
@@ -93,6 +106,7 @@ class Recovery:
                 return
             if time.monotonic() >= self._quiet_until:
                 await self._rescue()
+            await self._reroute()
             await self._deliver_undelivered()
             await self._redeliver_lost()
         except DatabaseUnavailable:
@@ -151,6 +165,35 @@ class Recovery:
             _log.warning("Job %s was abandoned by %s", seen.id, seen.holder, extra=extra)
             self._wakeups.wake([seen.id])
 
+    async def _reroute(self) -> None:
+        """Fulfil the mode's wish for what waits, and what runs: whoever switches does so too, only faster."""
+        mode = await self._database.read(current_mode)
+        if mode is not None and mode.moves != "nothing":
+            await self.reroute(mode)
+
+    async def reroute(self, mode: Mode) -> Rerouted:
+        """Move what `mode` takes along to where it wants it, and deliver it there; what was moved.
+
+        Safe in any process and any number of them at once, the leader or not: a series of compare-and-sets.
+        """
+        waiting = await self._move_all(mode, "pending", rerouting.move_waiting)
+        running = await self._move_all(mode, "running", rerouting.take_over) if mode.moves == "running" else []
+        return Rerouted(waiting=waiting, running=running)
+
+    async def _move_all(self, mode: Mode, status: rerouting.Movable, move: _Mover) -> list[Job]:
+        moved: list[Job] = []
+        after = JobId("")
+        while seen := await self._database.read(
+            partial(rerouting.find_misplaced, mode=mode, status=status, after=after)
+        ):
+            batch = await self._database.write(partial(_move_batch, mode=mode, seen=seen, move=move))
+            for name, backend in self._backends.items():
+                backend.deliver([job for job in batch if job.backend == name and job.delivered_at is not None])
+            self._wakeups.wake([job.id for job in batch])
+            moved += batch
+            after = seen[-1].id
+        return moved
+
     async def _deliver_undelivered(self) -> None:
         """Deliver what was released, rescued or has become due."""
         waiting = [jobs.c.status == "pending", jobs.c.delivered_at.is_(None), claims.is_due()]
@@ -193,6 +236,17 @@ class Recovery:
 def _find(connection: Connection, conditions: Sequence[ColumnElement[bool]]) -> list[Job]:
     rows = connection.execute(select(jobs).where(*conditions).order_by(jobs.c.id).limit(_BATCH))
     return [transitions.job_of(row) for row in rows]
+
+
+def _move_batch(connection: Connection, mode: Mode, seen: Sequence[Job], move: _Mover) -> list[Job]:
+    """Move what was seen, if the mode is still in force: a switch back must not be undone by one that was slower."""
+    current = current_mode(connection)
+    if current is None or current.epoch != mode.epoch:
+        return []
+    moved: list[Job] = []
+    for target in BACKENDS:
+        moved += move(connection, [job for job in seen if mode.target_for(job.project_id) == target], target)
+    return moved
 
 
 def _number(connection: Connection, seen: Sequence[Job]) -> list[Job]:

@@ -105,7 +105,7 @@ class Jobs:
         if from_step is not None and from_step not in names:
             raise Refused("unknown_step", 422, params={"steps": ", ".join(names)})
         ordinal = names.index(from_step) if from_step is not None else None
-        backend = target_backend(connection)
+        backend = target_backend(connection, job.project_id)
         reopened = settlement.reopen(connection, job_id, self._kinds, from_ordinal=ordinal, backend=backend)
         if reopened is None:  # somebody was faster
             raise Refused("job_not_failed", 409)

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, update
 from generation_service.database import db_now
 from generation_service.database.tables import jobs
 from generation_service.errors import Fenced
-from generation_service.jobs import checkpoints, counters, dead_letters, transitions
+from generation_service.jobs import checkpoints, counters, dead_letters, rerouting, transitions
 from generation_service.jobs.model import Claim, Job, JobError, JobId, Json, Usage
 from generation_service.jobs.ports import Ending, JobKind
 from generation_service.jobs.retries import RetryPolicy
@@ -67,7 +67,7 @@ def release(connection: Connection, claim: Claim, reason: str) -> Job:
         raise Fenced(claim.id, claim.fence)
     checkpoints.mark_open(connection, claim.id, "pending")
     transitions.append(connection, job, [("status", {"status": "pending", "backend": job.backend, "reason": reason})])
-    return job
+    return rerouting.route_anew(connection, job)
 
 
 def rescue(connection: Connection, seen: Job, kinds: Kinds, policy: RetryPolicy) -> Job | None:
@@ -94,7 +94,7 @@ def rescue(connection: Connection, seen: Job, kinds: Kinds, policy: RetryPolicy)
     checkpoints.mark_open(connection, job.id, "pending")
     waiting: Draft = ("status", {"status": "pending", "backend": job.backend, "reason": "rescued"})
     transitions.append(connection, job, [_retry_event(job, ABANDONED, delay) if poisoned else waiting])
-    return job
+    return rerouting.route_anew(connection, job)
 
 
 def cancel(connection: Connection, job_id: JobId, kinds: Kinds) -> Job | None:
@@ -150,7 +150,7 @@ def _use_attempt(connection: Connection, job: Job, failure: Failure, kinds: Kind
     if waiting is None:
         raise Fenced(job.id, job.fence)
     transitions.append(connection, waiting, [_retry_event(waiting, failure.error, delay)])
-    return waiting
+    return rerouting.route_anew(connection, waiting)
 
 
 def _end(

@@ -115,7 +115,7 @@ def _live_of(connection: Connection, user_id: str, limit: int) -> int:
 
 
 def _insert(connection: Connection, job_id: JobId, wanted: NewJob, admission: Admission) -> Job:
-    backend = target_backend(connection)
+    backend = wanted.backend or target_backend(connection, wanted.project_id)
     values: dict[str, Any] = {
         "id": job_id,
         "kind": wanted.kind,

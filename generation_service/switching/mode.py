@@ -1,26 +1,48 @@
 """The mode: who said which backend jobs get; whichever was said last is in force."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import Connection, func, select
 
 from generation_service.database import db_now
-from generation_service.database.tables import environment_flags, worker_mode
-from generation_service.database.upsert import upsert
+from generation_service.database.operations import environment_flags, worker_mode
+from generation_service.database.upsert import insert_if_absent, upsert
 from generation_service.jobs.model import Backend
-from generation_service.jobs.routing import Mode, current_mode
+from generation_service.jobs.routing import Carry, Mode, Rollout, current_mode, rollout_of
 
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """What an environment says: the feature flag, and the master switch of the RQ part."""
+    """What an environment says: the feature flag, the master switch of the RQ part, and whom the flag covers."""
 
     use_durable_worker: bool
     worker_system_enabled: bool
+    rollout: Rollout = field(default_factory=Rollout)
 
     @property
     def backend(self) -> Backend:
         return "rq" if self.use_durable_worker else "background_tasks"
+
+    def as_columns(self) -> dict[str, Any]:
+        """The flag as `environment_flags` stores it."""
+        return {
+            "use_durable_worker": self.use_durable_worker,
+            "worker_system_enabled": self.worker_system_enabled,
+            "rollout_percent": self.rollout.percent,
+            "rollout_projects": list(self.rollout.projects),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """What somebody says about the mode, why, and as whom. `source`: environment, operator or trigger."""
+
+    flag: Flag
+    carry: Carry = "nothing"
+    reason: str
+    said_by: str
+    source: str
 
 
 def environment_says(connection: Connection, flag: Flag, *, host: str, role: str) -> Mode:
@@ -33,29 +55,51 @@ def environment_says(connection: Connection, flag: Flag, *, host: str, role: str
     _remember(connection, flag, host, role)
     mode = current_mode(connection)
     if mode is None:
-        return _say(connection, flag, reason="first start", said_by=f"{role}@{host}")
-    if last is not None and Flag(last.use_durable_worker, last.worker_system_enabled) != flag:
-        return _say(connection, flag, reason="the environment has changed", said_by=f"{role}@{host}")
-    return mode
+        reason = "first start"
+    elif last is not None and _flag_of(last._mapping) != flag:  # noqa: SLF001 - SQLAlchemy's public name for it
+        reason = "the environment has changed"
+    else:
+        return mode
+    word = Word(flag=flag, reason=reason, said_by=f"{role}@{host}", source="environment")
+    said = say(connection, word, after=mode.epoch if mode else 0) or current_mode(connection)
+    if said is None:
+        raise AssertionError("a mode was just said")
+    return said
+
+
+def say(connection: Connection, word: Word, *, after: int) -> Mode | None:
+    """Add the epoch that follows `after`; None where somebody else was faster, whose word then is in force."""
+    fresh = {
+        "epoch": after + 1,
+        "backend": word.flag.backend,
+        "enabled": word.flag.worker_system_enabled,
+        "carry": word.carry,
+        "rollout_percent": word.flag.rollout.percent,
+        "rollout_projects": list(word.flag.rollout.projects),
+        "since": db_now(),
+        "said_by": word.said_by,
+        "reason": word.reason,
+        "source": word.source,
+    }
+    newest = connection.execute(select(func.coalesce(func.max(worker_mode.c.epoch), 0))).scalar_one()
+    if newest != after or not insert_if_absent(connection, worker_mode, fresh):
+        return None
+    return current_mode(connection)
+
+
+def flag_in_force(mode: Mode) -> Flag:
+    """The mode's own flag: what an operator who says only one of its parts leaves as it is."""
+    return Flag(mode.backend == "rq", mode.enabled, mode.rollout)
 
 
 def _remember(connection: Connection, flag: Flag, host: str, role: str) -> None:
-    says = {"use_durable_worker": flag.use_durable_worker, "worker_system_enabled": flag.worker_system_enabled}
+    says = flag.as_columns()
     statement = upsert(connection, environment_flags).values(host=host, role=role, seen_at=db_now(), **says)
     connection.execute(
         statement.on_conflict_do_update(index_elements=["host", "role"], set_={**says, "seen_at": db_now()})
     )
 
 
-def _say(connection: Connection, flag: Flag, *, reason: str, said_by: str) -> Mode:
-    """Add the next epoch; where two environments speak at once the primary key lets one of them through."""
-    epoch = connection.execute(select(func.coalesce(func.max(worker_mode.c.epoch), 0) + 1)).scalar_one()
-    row = {"backend": flag.backend, "enabled": flag.worker_system_enabled, "carry": "nothing"}
-    statement = upsert(connection, worker_mode).values(
-        epoch=epoch, **row, since=db_now(), said_by=said_by, reason=reason, source="environment"
-    )
-    connection.execute(statement.on_conflict_do_nothing())
-    mode = current_mode(connection)
-    if mode is None:
-        raise AssertionError("a mode was just said")
-    return mode
+def _flag_of(columns: Any) -> Flag:
+    rollout = rollout_of(columns["rollout_percent"], columns["rollout_projects"])
+    return Flag(columns["use_durable_worker"], columns["worker_system_enabled"], rollout)

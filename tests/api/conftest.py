@@ -91,7 +91,7 @@ class ApiRuntime:
         self.wakeups = Fanout(InProcessWakeups())
         self.telemetry = JobTelemetry()
         self.adapter = Delivered()
-        self.rq: NoRedis | None = None
+        self.rq = NoRedis(answers=True)
         self.drains = False
         admission = Admission(
             max_live=settings.max_live_jobs,

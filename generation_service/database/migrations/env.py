@@ -2,11 +2,11 @@
 
 from alembic import context
 
-from generation_service.database.tables import metadata
+from generation_service.database import operations
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=metadata,
+    target_metadata=operations.worker_mode.metadata,
     render_as_batch=True,
 )
 context.run_migrations()

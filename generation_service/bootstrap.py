@@ -2,14 +2,12 @@
 
 import asyncio
 import contextlib
-import os
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
-from uuid import uuid4
 
 from sqlalchemy import Connection
 
@@ -21,7 +19,8 @@ from generation_service.jobs.execution import Executor, Limits
 from generation_service.jobs.heartbeat import Heartbeat
 from generation_service.jobs.loops import Loop
 from generation_service.jobs.model import Backend
-from generation_service.jobs.ports import DeliveryBackend, JobKind, RunListener
+from generation_service.jobs.moving import Mover
+from generation_service.jobs.ports import Delivery, DeliveryBackend, JobKind, RunListener
 from generation_service.jobs.pruning import PRUNE, PruneKind
 from generation_service.jobs.recovery import Pace, Recovery
 from generation_service.jobs.retries import RetryPolicy
@@ -34,13 +33,34 @@ from generation_service.objects import ObjectStore
 from generation_service.pipeline.kind import GenerationKind, Tools
 from generation_service.search import SearchProvider, open_search
 from generation_service.settings import Settings
-from generation_service.switching.mode import environment_says
+from generation_service.switching.canary import Canary, CanaryKind
+from generation_service.switching.gates import Gates
+from generation_service.switching.ledger import Ledger
+from generation_service.switching.migration import Migration
+from generation_service.switching.mode import Flag, environment_says
+from generation_service.switching.notify import Notifier
+from generation_service.switching.observations import RedisWatch
+from generation_service.switching.operations import Operations
+from generation_service.switching.parts import Parts
+from generation_service.switching.ports import RqView
+from generation_service.switching.processes import Processes, name_process
+from generation_service.switching.rehearsal import rehearse
+from generation_service.switching.restarts import Restarts
+from generation_service.switching.state import StateFollower
+from generation_service.switching.supervision import supervision
+from generation_service.switching.switchover import Switchover
+from generation_service.switching.sync import StatusSync
+from generation_service.switching.triggers import Triggers
+from generation_service.switching.watch import Watch
 from generation_service.telemetry import JobTelemetry
+from generation_service.telemetry.memory import system_memory
 from generation_service.wakeups import Fanout, open_wakeups
 from workers.adapter import WorkerAdapter
-from workers.background_adapter import BackgroundRunner
+from workers.background_adapter import VERIFICATION_PROJECT, BackgroundRunner
+from workers.probe import write_and_read_back
 from workers.redis_connection import connect
 from workers.rq_adapter import RqBackend
+from workers.rq_view import RedisView
 
 Role = Literal["api", "worker", "scheduler", "tool"]
 """What a process is: who has a role other than `tool` may run jobs, or tick schedules."""
@@ -70,6 +90,8 @@ class Runtime:
     recovery: Recovery
     model: LanguageModel
     search: SearchProvider
+    rq_view: RedisView
+    operations: Operations
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Runtime"]:
@@ -78,36 +100,54 @@ class Runtime:
         What still runs in-process at the end goes on for the grace period, then is given back at its last step.
         """
         await self.database.write(self._declare)
+        processes, restarts = self.operations.processes, self.operations.restarts
+        if self.role != "tool":
+            await processes.start()
         self.wakeups.start()
         self.heartbeat.start()
         counting = Loop(name="totals", turn=self._store_totals, pause_seconds=_TOTALS_SECONDS)
         ticker = Loop(name="ticker", turn=self.fire_schedules, pause_seconds=_TICK_SECONDS)
-        loops: list[Recovery | Loop] = [self.recovery, ticker, counting] if self.role in {"api", "worker"} else []
+        state = StateFollower(database=self.database, release_all=self.heartbeat.release_all)
+        switchover, triggers = self.operations.switchover, self.operations.triggers
+        watch = Watch(switchover=switchover, triggers=triggers, acts=self.role == "api")
+        own: list[Recovery | Loop | StateFollower | Watch] = [self.recovery, ticker, counting, state, watch]
+        loops = own if self.role in {"api", "worker"} else []
         for loop in loops:
             loop.start()
         if self.role == "api":
             self.background.start()
+            restarts.start()
+        processes.enter("serving")
         try:
             yield self
         finally:
+            processes.enter("draining")
             await self.background.stop(self.settings.shutdown_grace_seconds)
             for loop in loops:
                 await loop.stop()
+            await self.operations.switchover.close()
             await self.heartbeat.stop()
+            await self.operations.ledger.close()
             with contextlib.suppress(DatabaseUnavailable):  # metrics only
                 await self._store_totals()
             await self.model.aclose()
             await self.search.aclose()
+            if self.role == "api":
+                await restarts.stop()
+            if self.role != "tool":
+                await processes.stop()
             await asyncio.to_thread(self.close)
 
     def begin_drain(self) -> None:
         """Take nothing new: this process is about to end."""
         self.background.drain()
+        self.operations.processes.enter("draining")
 
     def close(self) -> None:
         """Close what holds connections."""
         self.wakeups.stop()
         self.rq.close()
+        self.rq_view.close()
         self.database.close()
 
     async def fire_schedules(self, *, at_once: bool = False) -> None:
@@ -126,7 +166,8 @@ class Runtime:
         await totals.flush(self.database, self.telemetry.totals)
 
     def _declare(self, connection: Connection) -> None:
-        environment_says(connection, self.adapter.flag, host=socket.gethostname(), role=self.role)
+        if self.role != "tool":  # what a shell happens to have set is nobody's word
+            environment_says(connection, self.adapter.flag, host=socket.gethostname(), role=self.role)
         upkeep = Schedule(
             id=PRUNE, cron=self.settings.prune_cron, timezone=self.settings.timezone, kind=PRUNE, request={}
         )
@@ -148,17 +189,25 @@ def build(settings: Settings, role: Role) -> Runtime:
     model, search = open_model(settings), open_search(settings)
     shared = _Shared(
         settings=settings,
-        process=f"{role}@{socket.gethostname()}:{os.getpid()}/{uuid4().hex[:6]}",
+        role=role,
+        process=name_process(role),
         database=database,
         kinds=_kinds(settings, database, objects, model, search),
         wakeups=_wakeups(settings, database, role),
     )
     heartbeat = Heartbeat(database=database, lease_seconds=settings.job_lease_seconds)
     executor = _executor(shared, heartbeat, telemetry)
-    background = BackgroundRunner(executor=executor, heartbeat=heartbeat, capacity=settings.background_max_concurrency)
+    background = BackgroundRunner(
+        executor=executor,
+        heartbeat=heartbeat,
+        capacity=settings.background_max_concurrency,
+        reserved_for=VERIFICATION_PROJECT,
+    )
     # Redis is not asked for anything before a job is sent there: the mode says whether, not this process's settings.
     rq = RqBackend(settings.redis_address, timeout_seconds=settings.redis_timeout_seconds)
     backends: dict[Backend, DeliveryBackend] = {"background_tasks": background, "rq": rq}
+    adapter = WorkerAdapter(settings, backends)
+    view = RedisView(settings.redis_address, timeout_seconds=settings.redis_timeout_seconds)
     jobs = Jobs(database=database, kinds=shared.kinds, admission=_admission(settings), wakeups=shared.wakeups)
     return Runtime(
         role=role,
@@ -173,10 +222,19 @@ def build(settings: Settings, role: Role) -> Runtime:
         executor=executor,
         background=background,
         rq=rq,
-        adapter=WorkerAdapter(settings, backends),
+        adapter=adapter,
         recovery=_recovery(shared, backends),
         model=model,
         search=search,
+        rq_view=view,
+        operations=_operations(
+            shared,
+            backends,
+            view,
+            processes=_processes(shared, background, telemetry),
+            flag=adapter.flag,
+            trial=_Trial(jobs, adapter, rq.ping),
+        ),
     )
 
 
@@ -185,10 +243,97 @@ class _Shared:
     """What those who run jobs and those who rescue them have in common."""
 
     settings: Settings
+    role: Role
     process: str
     database: Database
     kinds: Mapping[str, JobKind]
     wakeups: Fanout
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """What RQ is tried out with."""
+
+    jobs: Jobs
+    delivery: Delivery
+    ping: Callable[[], bool]
+
+
+def _operations(
+    shared: _Shared,
+    backends: Mapping[Backend, DeliveryBackend],
+    view: RqView,
+    *,
+    processes: Processes,
+    flag: Flag,
+    trial: _Trial,
+) -> Operations:
+    database = shared.database
+    mover = Mover(database=database, backends=backends, wakeups=shared.wakeups)
+    migration = Migration(process=shared.process, database=database, mover=mover, view=view)
+    sync, ledger = StatusSync(database=database, view=view), Ledger(database=database, view=view)
+    gates = _gates(shared, trial, ledger)
+    parts = Parts(database=database, migration=migration, sync=sync, ledger=ledger, gates=gates)
+    switchover = Switchover(process=shared.process, parts=parts, notify=Notifier(shared.settings).tell)
+    return Operations(
+        settings=shared.settings,
+        database=database,
+        process=shared.process,
+        migration=migration,
+        sync=sync,
+        ledger=ledger,
+        switchover=switchover,
+        triggers=Triggers(
+            process=shared.process,
+            settings=shared.settings,
+            database=database,
+            switchover=switchover,
+            ledger=ledger,
+            redis=RedisWatch(database=database, ping=trial.ping),
+            memory_percent=_memory_percent,
+        ),
+        processes=processes,
+        restarts=Restarts(
+            database=database,
+            supervision=supervision(),
+            rehearse=rehearse,
+            environment=flag,
+            grace_seconds=shared.settings.shutdown_grace_seconds,
+        ),
+    )
+
+
+def _gates(shared: _Shared, trial: _Trial, ledger: Ledger) -> Gates:
+    settings = shared.settings
+    patience = settings.rollforward_gate_seconds
+    return Gates(
+        database=shared.database,
+        probe=partial(write_and_read_back, settings.redis_address, timeout_seconds=settings.redis_timeout_seconds),
+        canary=Canary(jobs=trial.jobs, delivery=trial.delivery, patience_seconds=patience),
+        ledger=ledger,
+        patience_seconds=patience,
+    )
+
+
+def _memory_percent() -> float:
+    return system_memory().percent
+
+
+def _processes(shared: _Shared, background: BackgroundRunner, telemetry: JobTelemetry) -> Processes:
+    keeper = supervision()
+    supervisor = str(keeper.identity) if keeper else None
+    processes = Processes(database=shared.database, name=shared.process, role=shared.role, supervisor=supervisor)
+    processes.report(lambda: {"memory_percent": round(_memory_percent(), 1)})
+    if shared.role == "api":
+        capacity = shared.settings.background_max_concurrency
+        processes.report(lambda: {"active": background.active, "capacity": capacity})
+        processes.report(lambda: _answers(telemetry))
+    return processes
+
+
+def _answers(telemetry: JobTelemetry) -> dict[str, float]:
+    recent = telemetry.answers.recent()
+    return {"answers": recent.count, "answer_seconds": recent.seconds}
 
 
 def _executor(shared: _Shared, heartbeat: Heartbeat, listener: RunListener) -> Executor:
@@ -247,7 +392,7 @@ def _kinds(
         retention_days=settings.job_retention_days,
         key_retention_hours=settings.idempotency_retention_hours,
     )
-    kinds: list[JobKind] = [GenerationKind(tools), DocumentKind(database, reading), pruning]
+    kinds: list[JobKind] = [GenerationKind(tools), DocumentKind(database, reading), pruning, CanaryKind()]
     return {kind.kind: kind for kind in kinds}
 
 

@@ -146,6 +146,59 @@ class Settings(BaseSettings):
     parse_max_pages: int = Field(5_000, ge=1, description="pages read of one document")
     parse_concurrency: int = Field(2, ge=1, le=64, description="such children at once in one process")
 
+    # Watching a rollback
+    rollback_baseline_seconds: float = Field(
+        2.0, gt=0, description="mean time of an answer before a rollback: what rollback_performance_ratio compares with"
+    )
+
+    # Automatic rollback
+    rollback_triggers: Literal["act", "dry_run", "off"] = Field(
+        "act", description="dry_run: what would start a rollback by itself only says so; off: nothing is looked at"
+    )
+    rollback_dry_run: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="triggers, separated by commas, that only say what they would do: redis, crashes, ..."
+    )
+    rollback_on_redis_seconds: float = Field(
+        300.0, ge=0, description="no process reaches Redis for longer than this; 0: off, as with each trigger"
+    )
+    rollback_on_crashes: int = Field(3, ge=0, description="more worker processes than this crash within the window")
+    rollback_on_crashes_window_seconds: float = Field(600.0, gt=0, description="the window of ROLLBACK_ON_CRASHES")
+    rollback_on_waiting_seconds: float = Field(
+        600.0, ge=0, description="a job that is due waits for RQ longer than this"
+    )
+    rollback_on_memory_percent: float = Field(
+        90.0, ge=0, le=100, description="more of the memory (the cgroup's where one limits it) is in use than this"
+    )
+    worker_memory_limit_bytes: int = Field(
+        0, ge=0, description="a worker process holds more memory than this; 0: its host's memory is limit enough"
+    )
+    rollback_hold_seconds: float = Field(
+        30.0, ge=0, description="memory must stay over its limit this long; the other triggers have a time of their own"
+    )
+    rollback_cooldown_seconds: float = Field(
+        600.0, ge=0, description="after an automatic rollback none follows for this long"
+    )
+    rollback_webhook_url: str | None = Field(None, description="gets a POST with the report of an automatic rollback")
+    rollback_command: str | None = Field(
+        None, description="program (no shell) that is run with the report's id after an automatic rollback"
+    )
+    advise_on_response_seconds: float = Field(
+        5.0, ge=0, description="advice only: mean time of the API's answers over the last minutes"
+    )
+    advise_on_slowdown_percent: float = Field(
+        50.0, ge=0, description="advice only: so much slower than ROLLBACK_BASELINE_SECONDS"
+    )
+    advise_on_user_reports: int = Field(10, ge=0, description="advice only: more reports of users within an hour")
+    rollforward_automatic: bool = Field(
+        False, description="undo an automatic rollback by itself, through its gates, once its cause is gone"
+    )
+    rollforward_stable_seconds: float = Field(
+        900.0, ge=0, description="how long no trigger may be over its threshold before that"
+    )
+    rollforward_gate_seconds: float = Field(
+        30.0, gt=0, le=600, description="how long a roll-forward waits for workers, and for its canary job"
+    )
+
     # The command line's own requests
     api_url: str | None = Field(None, description="base URL of the API to talk to; unset: built from HOST and PORT")
     api_token: SecretStr | None = Field(None, description="the token of API_TOKENS to present to it")
@@ -167,9 +220,9 @@ class Settings(BaseSettings):
             raise ValueError('takes a JSON object of tokens and user ids, such as {"s3cret": "ana"}')
         return tokens
 
-    @field_validator("durable_worker_projects", mode="before")
+    @field_validator("durable_worker_projects", "rollback_dry_run", mode="before")
     @classmethod
-    def _split_projects(cls, value: object) -> object:
+    def _split_words(cls, value: object) -> object:
         return tuple(one.strip() for one in value.split(",") if one.strip()) if isinstance(value, str) else value
 
     @field_validator(
@@ -180,6 +233,8 @@ class Settings(BaseSettings):
         "llm_base_url",
         "llm_model",
         "redis_url",
+        "rollback_command",
+        "rollback_webhook_url",
         "s3_endpoint_url",
         "search_base_url",
         mode="before",
@@ -226,7 +281,7 @@ class Settings(BaseSettings):
             raise ValueError("takes a path, file:///absolute/path or s3://bucket/prefix")
         return value
 
-    @field_validator("api_url", "llm_base_url", "s3_endpoint_url", "search_base_url")
+    @field_validator("api_url", "llm_base_url", "rollback_webhook_url", "s3_endpoint_url", "search_base_url")
     @classmethod
     def _check_base_url(cls, value: str | None) -> str | None:
         if value is not None and not _BASE_URL.fullmatch(value):
@@ -285,7 +340,9 @@ def terminal_locale() -> str | None:
     return os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG")
 
 
-_SECRET = frozenset({"admin_token", "api_token", "api_tokens", "llm_api_key", "database_url", "redis_url"})
+_SECRET = frozenset(
+    {"admin_token", "api_token", "api_tokens", "llm_api_key", "database_url", "redis_url", "rollback_webhook_url"}
+)
 
 
 def _line(error: dict[str, object]) -> str:

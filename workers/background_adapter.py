@@ -15,17 +15,28 @@ from generation_service.jobs.loops import Loop
 from generation_service.jobs.model import Backend, Claim, Job, JobId
 
 _POLL_SECONDS = 1.0
+_RESERVED_SECONDS = 10.0  # jobs of the reserved project that were delivered elsewhere are looked for this often
+
+VERIFICATION_PROJECT = "rollback-verification"
+"""Jobs of this project find a slot of their own in each API process, so that no backlog holds up a verification."""
 
 
 class BackgroundRunner:
-    """Runs jobs of the backend `background_tasks` on the event loop that started it."""
+    """Runs jobs of the backend `background_tasks` on the event loop that started it.
+
+    At most `capacity` at once, and one more where that one is a job of the project `reserved_for`.
+    """
 
     backend: Backend = "background_tasks"
 
-    def __init__(self, *, executor: Executor, heartbeat: Heartbeat, capacity: int) -> None:
+    def __init__(
+        self, *, executor: Executor, heartbeat: Heartbeat, capacity: int, reserved_for: str | None = None
+    ) -> None:
         self._executor = executor
         self._heartbeat = heartbeat
         self._capacity = capacity
+        self._reserved_for = reserved_for
+        self._reserved_look_at = 0.0  # monotonic
         self._running: set[asyncio.Task[None]] = set()
         self._draining = False
         self._event_loop: asyncio.AbstractEventLoop | None = None
@@ -41,8 +52,10 @@ class BackgroundRunner:
         self._event_loop = asyncio.get_running_loop()
         self._loop.start()
 
-    def deliver(self, jobs: Iterable[Job]) -> None:  # noqa: ARG002 - the port's signature: what waits is pulled by urgency
-        """Pull at once; returns at once, from any thread."""
+    def deliver(self, jobs: Iterable[Job]) -> None:
+        """Pull at once; returns at once, from any thread. What waits is pulled by urgency, whichever is delivered."""
+        if any(job.project_id == self._reserved_for for job in jobs):
+            self._reserved_look_at = 0.0
         if self._event_loop is not None and not self._draining:
             with contextlib.suppress(RuntimeError):  # the event loop has just been closed
                 self._event_loop.call_soon_threadsafe(self._loop.nudge)
@@ -52,11 +65,12 @@ class BackgroundRunner:
         return set()
 
     def drain(self) -> None:
-        """Pull nothing more; what runs goes on."""
+        """Pull nothing more; what runs is given back before its next step, so that a successor goes on soon."""
         self._draining = True
+        self._heartbeat.hand_over_all()
 
     async def stop(self, grace_seconds: float) -> None:
-        """Pull nothing more, let what runs go on for `grace_seconds`, then give it back at its last step."""
+        """Pull nothing more, let steps that run go on for `grace_seconds`, then give their jobs back as they are."""
         self.drain()
         await self._loop.stop()
         if self._running:
@@ -67,11 +81,28 @@ class BackgroundRunner:
 
     async def _pull(self) -> None:
         free = self._capacity - len(self._running)
-        if free <= 0 or self._draining:
+        if free > 0:
+            await self._claim(free)
+        if self._reserved_for is not None and len(self._running) == self._capacity:
+            await self._use_reserved_slot(self._reserved_for)
+
+    async def _use_reserved_slot(self, project_id: str) -> None:
+        # Not at each pull: while all slots are taken that is at each job's end, and finds a backlog to search.
+        now = time.monotonic()
+        if now < self._reserved_look_at:
             return
+        self._reserved_look_at = now + _RESERVED_SECONDS
+        if await self._claim(1, project_id):
+            self._reserved_look_at = 0.0  # there may be more
+
+    async def _claim(self, limit: int, project_id: str | None = None) -> int:
+        if self._draining:
+            return 0
         began = time.monotonic()
-        for claim in await self._executor.claim_waiting(self.backend, free):
+        claimed = await self._executor.claim_waiting(self.backend, limit, project_id=project_id)
+        for claim in claimed:
             self._start(claim, began)
+        return len(claimed)
 
     def _start(self, claim: Claim, began: float) -> None:
         task = asyncio.create_task(self._executor.run(claim, began), name=f"job-{claim.id}")

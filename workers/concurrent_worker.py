@@ -112,6 +112,7 @@ class ConcurrentWorker(BaseWorker):
         self._errands: set[asyncio.Task[None]] = set()
         self._stopped_ids: set[str] = set()
         self._stop_asked_at: float | None = None
+        self._grace_seconds = self._options.shutdown_grace_seconds
         self._broken: BaseException | None = None
         self._stopping, self._cold, self._idle = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
@@ -133,12 +134,27 @@ class ConcurrentWorker(BaseWorker):
         if self._broken:
             raise self._broken
 
-    def ask_to_stop(self) -> None:
-        """Stop in good order; asked again, more than a second later: at once. Call it on the event loop."""
+    @property
+    def active(self) -> int:
+        """How many deliveries it runs right now."""
+        return len(self._runs)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it has been asked to stop."""
+        return self._stop_asked_at is not None
+
+    def ask_to_stop(self, grace_seconds: float | None = None) -> None:
+        """Stop in good order; asked again, more than a second later: at once. Call it on the event loop.
+
+        What runs may go on for `grace_seconds`; None: as the options say.
+        """
         now = time.monotonic()
         if self._stop_asked_at is None:
             _log.info("Worker %s stops", self.name, extra={"action": "worker_stopping", "running": len(self._runs)})
             self._stop_asked_at = now
+            if grace_seconds is not None:
+                self._grace_seconds = grace_seconds
             self._popper.stop()
             self._stopping.set()
         elif now - self._stop_asked_at > _SECOND_SIGNAL_SECONDS:
@@ -238,7 +254,7 @@ class ConcurrentWorker(BaseWorker):
 
     async def _drain(self) -> None:
         await asyncio.to_thread(self._popper.join)
-        await self._until_idle(self._options.shutdown_grace_seconds)
+        await self._until_idle(self._grace_seconds)
         if self._runs:
             extra = {"action": "releasing", "running": len(self._runs)}
             _log.info("Jobs that still run are given back at their last step", extra=extra)

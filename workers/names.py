@@ -17,6 +17,8 @@ FIRE_SCHEDULES = "workers.entrypoints.fire_schedules"
 TICK_PREFIX = "tick-"  # no job id has this form, so a tick is never taken for a job
 TICK_QUEUE = QUEUE_OF["high"]
 
+MIGRATION_FAILED_KEY = "rq:queue:migration_failed"  # a list: what a migration could not place, for a person to see
+
 # A published wake saves a waiting worker the rest of its pause; one that is lost costs only that.
 WAKE_CHANNEL = "generation:deliveries"
 MAINTENANCE_LOCK = "generation:rq-maintenance"
@@ -54,3 +56,8 @@ def intermediate_key(queue: str) -> str:
 def started_key(queue: str) -> str:
     """The sorted set of `<rq id>:<execution id>` that run, by when they count as abandoned."""
     return f"rq:wip:{queue}"
+
+
+def registry_key(name: str, queue: str) -> str:
+    """The sorted set of the ids that RQ has in the registry `name`; that of what runs has a name of its own."""
+    return started_key(queue) if name in {"started", "abandoned"} else f"rq:{name}:{queue}"

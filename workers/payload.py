@@ -48,11 +48,17 @@ class ForeignEntry:
 
 def read(queue: str, raw_id: bytes, payload: bytes | None) -> Delivery | ForeignEntry:
     """Decide what lies under `raw_id`; `payload` is the field `data` of its hash, None where there is none."""
-    rq_id = raw_id.decode("ascii", "backslashreplace")
+    rq_id = printable(raw_id)
     subject = _subject(rq_id, payload) if raw_id.isascii() else "foreign_id"
     if isinstance(subject, str):
         return ForeignEntry(rq_id=rq_id, queue=queue, reason=subject, raw=payload or b"", raw_id=raw_id)
     return Delivery(rq_id=rq_id, queue=queue, job_id=subject.job_id, has_payload=payload is not None)
+
+
+def printable(raw: bytes) -> str:
+    """Bytes from Redis for people and for the database, which takes no NUL: what does not print is escaped."""
+    text = raw.decode("ascii", "backslashreplace")
+    return "".join(one if one.isprintable() else f"\\x{ord(one):02x}" for one in text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,6 @@ class RqBackend:
             for priority, name in QUEUE_OF.items()
         }
         self._find_missing = self._looking.register_script(scripts.FIND_MISSING)
-        self._take_away = self._looking.register_script(scripts.TAKE_AWAY)
         self._thread = DeliveryThread(self._enqueue, most_pending=_MOST_PENDING)
 
     def deliver(self, jobs: Iterable[Job]) -> None:
@@ -66,19 +65,6 @@ class RqBackend:
         with _unreachable_as_connection_error():
             absent = self._find_missing(keys=_places(), args=list(job_ids))
         return {job_ids[one.decode()] for one in absent}
-
-    def forget(self, rq_ids: Iterable[str]) -> set[str]:
-        """Take these deliveries out of the queues, with their traces; return those that were still waiting.
-
-        One script, so no worker can pop what it takes. What a worker has popped already stays: only
-        the claim can refuse that. Blocking. Raises ConnectionError where Redis does not answer.
-        """
-        wanted = list(rq_ids)
-        if not wanted:
-            return set()
-        with _unreachable_as_connection_error():
-            taken = self._take_away(keys=[queue_key(queue) for queue in QUEUES], args=wanted)
-        return {one.decode() for one in taken}
 
     def queue_depths(self) -> Mapping[str, int]:
         """How many ids wait in each queue, by its name. Blocking. Raises ConnectionError."""

@@ -11,7 +11,6 @@ import asyncio
 import logging
 import math
 import re
-import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -174,24 +173,15 @@ class Ticker:
             self._scheduler.register_death()
 
 
-def run_scheduler(settings: Settings) -> None:
-    """Be the ticker until SIGTERM or SIGINT; several may run. Needs the main thread.
+async def run_scheduler(settings: Settings, database: Database, stopping: asyncio.Event) -> None:
+    """Be the ticker until `stopping` is set; several may run.
 
     Waits for a Redis or a database that is not there. Raises ConfigurationError for a malformed URL.
     """
     client = connect(settings.redis_address, timeout_seconds=settings.redis_timeout_seconds, name="scheduler")
-    database = Database(settings.database_url, pool_size=1)
     try:
-        asyncio.run(_run(Ticker(client, lambda: database.read_now(earliest_due))))
+        _log.info("The scheduler begins", extra={"action": "scheduler_started"})
+        await Ticker(client, lambda: database.read_now(earliest_due)).run(stopping)
+        _log.info("The scheduler has ended", extra={"action": "scheduler_ended"})
     finally:
-        database.close()
         client.close()
-
-
-async def _run(ticker: Ticker) -> None:
-    stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    _log.info("The scheduler begins", extra={"action": "scheduler_started"})
-    await ticker.run(stopping)
-    _log.info("The scheduler has ended", extra={"action": "scheduler_ended"})

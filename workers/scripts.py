@@ -21,27 +21,6 @@ end
 return missing
 """
 
-# KEYS: queues. ARGV: RQ ids. Takes them out, with their hashes, and returns those that were there.
-# Each list is read once and written once: an LREM for each id would be quadratic.
-TAKE_AWAY = """
-local wanted, taken = {}, {}
-for _, id in ipairs(ARGV) do wanted[id] = true end
-for i = 1, #KEYS do
-  local kept, before = {}, #taken
-  for _, id in ipairs(redis.call('LRANGE', KEYS[i], 0, -1)) do
-    if wanted[id] then taken[#taken + 1] = id else kept[#kept + 1] = id end
-  end
-  if #taken > before then
-    redis.call('DEL', KEYS[i])
-    for first = 1, #kept, 1000 do
-      redis.call('RPUSH', KEYS[i], unpack(kept, first, math.min(first + 999, #kept)))
-    end
-  end
-end
-for _, id in ipairs(taken) do redis.call('UNLINK', 'rq:job:' .. id) end
-return taken
-"""
-
 # KEYS: queues in the order of their priority. ARGV: how many at most, and the largest payload of interest.
 # Returns nil while suspended, so that `rq suspend` is a barrier; else {queue number, RQ id, payload} of each.
 # Where Redis is out of memory a list can only get shorter: then nothing stands in the intermediate list, and
@@ -178,4 +157,89 @@ for _, key in ipairs(workers) do
   if redis.call('EXISTS', key) == 0 then redis.call('SREM', 'rq:workers', key) end
 end
 return {forgotten, returned}
+"""
+
+# KEYS: places. ARGV: the first position and the last, how many of the places are lists, then how many registries of
+# what runs follow them. Returns the time, and for each place its members, a text where it is no such place; of what
+# runs, members and expiries by turns.
+LOOK = """
+local lists, running = tonumber(ARGV[3]), tonumber(ARGV[4])
+local found = {redis.call('TIME')[1]}
+for i = 1, #KEYS do
+  local members
+  if i <= lists then members = redis.pcall('LRANGE', KEYS[i], ARGV[1], ARGV[2])
+  elseif i <= lists + running then members = redis.pcall('ZRANGE', KEYS[i], ARGV[1], ARGV[2], 'WITHSCORES')
+  else members = redis.pcall('ZRANGE', KEYS[i], ARGV[1], ARGV[2]) end
+  found[i + 1] = members.err or members
+end
+return found
+"""
+
+# ARGV: the largest payload of interest, then RQ ids. Returns status and payload of each; false for what is not there.
+READ = """
+local largest, found = tonumber(ARGV[1]), {}
+for i = 2, #ARGV do
+  local fields = redis.pcall('HMGET', 'rq:job:' .. ARGV[i], 'status', 'data')
+  local status, payload = fields[1], fields[2]
+  if fields.err then status, payload = false, false end
+  if payload and #payload > largest then payload = string.sub(payload, 1, largest + 1) end
+  found[#found + 1] = {status, payload}
+end
+return found
+"""
+
+# KEYS: places. ARGV: how many of them are lists, how many registries of what runs follow, then RQ ids. Returns, by
+# turns, an id that was found and the number of the place; twice where it lies there twice.
+LOCATE = """
+local lists, running = tonumber(ARGV[1]), tonumber(ARGV[2])
+local wanted, found = {}, {}
+for i = 3, #ARGV do wanted[ARGV[i]] = true end
+for i = 1, #KEYS do
+  local members = redis.pcall(i <= lists and 'LRANGE' or 'ZRANGE', KEYS[i], 0, -1)
+  for _, member in ipairs(members.err and {} or members) do
+    local id = member
+    if i > lists and i <= lists + running then id = string.match(member, '^[^:]*') end
+    if wanted[id] then
+      found[#found + 1] = id
+      found[#found + 1] = i
+    end
+  end
+end
+return found
+"""
+
+# KEYS: a place, and where to put what is said of each member that was taken out. ARGV: whether anything is to be
+# put there, then members and what is said of each by turns. Returns the members that were there.
+# A list is read once and written once: an LREM for each would be quadratic. The first write frees memory, so that
+# the others are not refused for want of it.
+TAKE_OUT = """
+local said, taken = {}, {}
+for i = 2, #ARGV, 2 do said[ARGV[i]] = ARGV[i + 1] end
+local kind = redis.call('TYPE', KEYS[1]).ok
+if kind == 'list' then
+  local kept, there = {}, {}
+  for _, member in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do
+    if not said[member] then kept[#kept + 1] = member
+    elseif not there[member] then
+      there[member] = true
+      taken[#taken + 1] = member
+    end
+  end
+  if #taken > 0 then
+    redis.call('DEL', KEYS[1])
+    for first = 1, #kept, 1000 do
+      redis.call('RPUSH', KEYS[1], unpack(kept, first, math.min(first + 999, #kept)))
+    end
+  end
+elseif kind == 'zset' then
+  for i = 2, #ARGV, 2 do
+    if redis.call('ZREM', KEYS[1], ARGV[i]) == 1 then taken[#taken + 1] = ARGV[i] end
+  end
+end
+for _, member in ipairs(taken) do
+  local id = string.match(member, '^[^:]*')
+  if ARGV[1] == '1' then redis.pcall('RPUSH', KEYS[2], said[member]) end
+  redis.call('UNLINK', 'rq:job:' .. member, 'rq:job:' .. id, 'rq:results:' .. id, 'rq:job:' .. id .. ':dependents')
+end
+return taken
 """

@@ -1,12 +1,15 @@
 """The application: routes, problems and streams around one runtime."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
 
-from generation_service.api import documents, generation, health, metrics, problems, projects, results, system
+from generation_service.api import admin, documents, generation, health, metrics, problems, projects, results, system
+from generation_service.api.admin.access import AdminToken
+from generation_service.api.admin.journal import Journal
 from generation_service.api.auth import Identity
 from generation_service.api.drain import Drain
 from generation_service.api.feed import Feed
@@ -15,6 +18,7 @@ from generation_service.api.middleware import RequestMiddleware
 from generation_service.api.ports import Runtime
 from generation_service.api.stream import Slots, Streams
 from generation_service.errors import ConfigurationError
+from workers.optimized_background_tasks import TaskPool
 
 _DESCRIPTION = """\
 Long, document-grounded generation as jobs that survive anything.
@@ -44,10 +48,14 @@ def create_app(runtime: Runtime) -> FastAPI:
     )
     _equip(app, runtime)
     problems.install(app)
-    for module in _ROUTERS:
-        app.include_router(module.router)
-    app.state.routes = [route for module in _ROUTERS for route in module.router.routes]
-    app.add_middleware(RequestMiddleware)
+    routers = [module.router for module in _ROUTERS]
+    if settings.admin_token is not None:  # else it is as if there were no such routes
+        routers += admin.ROUTERS
+        _admit_operators(app, runtime, settings.admin_token.get_secret_value())
+    for router in routers:
+        app.include_router(router)
+    app.state.routes = [route for router in routers for route in router.routes]
+    app.add_middleware(RequestMiddleware, answers=runtime.telemetry.answers)
     app.openapi = problems.with_problem_shape(app)  # type: ignore[method-assign]  # FastAPI's own way to extend it
     return app
 
@@ -58,6 +66,7 @@ def _equip(app: FastAPI, runtime: Runtime) -> None:
     app.state.settings = runtime.settings
     app.state.identity = Identity(runtime.settings.api_tokens)
     app.state.drain = Drain()
+    app.state.tasks = TaskPool()
     app.state.dependencies = Dependencies(runtime)
     app.state.streams = Streams(
         feed=Feed(log=runtime.jobs, database=runtime.database, news=runtime.wakeups),
@@ -65,12 +74,19 @@ def _equip(app: FastAPI, runtime: Runtime) -> None:
         slots=Slots(runtime.settings.max_streams),
         settings=runtime.settings,
     )
+    runtime.operations.processes.report(lambda: {"streams": app.state.streams.slots.taken})
+
+
+def _admit_operators(app: FastAPI, runtime: Runtime, token: str) -> None:
+    app.state.admin_token = AdminToken(token)
+    app.state.journal = Journal(runtime.database, runtime.operations.process)
 
 
 def _lifespan(runtime: Runtime) -> Callable[[FastAPI], AbstractAsyncContextManager[dict[str, Any]]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         feed: Feed = app.state.streams.feed
+        journal: Journal | None = getattr(app.state, "journal", None)
 
         def begin_drain() -> None:
             runtime.begin_drain()
@@ -78,10 +94,15 @@ def _lifespan(runtime: Runtime) -> Callable[[FastAPI], AbstractAsyncContextManag
 
         async with runtime.running():
             feed.start()
+            if journal:
+                journal.start()
             try:
                 yield {"begin_drain": begin_drain}
             finally:
                 begin_drain()
                 await feed.stop()
+                if journal:
+                    await journal.stop()
+                await asyncio.to_thread(app.state.tasks.close)
 
     return lifespan

@@ -18,8 +18,8 @@ _LARGEST_INTEGER = 2**63 - 1
 _MOST_DIGITS = 400  # of a number as it is written; Python takes quadratic time to read more
 
 
-async def json_body(request: Request, *, required: bool = True) -> Json:
-    """The body as JSON; None where it is empty and not `required`.
+async def json_body(request: Request, *, required: bool = True, any_type: bool = False) -> Json:
+    """The body as JSON; None where it is empty and not `required`. With `any_type` it need not say that it is JSON.
 
     Raises Refused: `unsupported_media_type` (415), `body_too_large` (413), `malformed_json` (400);
     Invalid for numbers that are out of range, NUL characters, lone surrogates and deep nesting.
@@ -27,7 +27,7 @@ async def json_body(request: Request, *, required: bool = True) -> Json:
     raw = await _bounded(request, request.app.state.settings.max_body_bytes)
     if not raw and not required:
         return None
-    if not _says_json(request.headers.get("content-type")):
+    if not any_type and not _says_json(request.headers.get("content-type")):
         raise Refused("unsupported_media_type", 415, params={"expected": "application/json"})
     value = parse_json(raw)
     check_values(value)

@@ -3,13 +3,14 @@
 import time
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, BackgroundTasks, Path, Query
+from fastapi import APIRouter, Path, Query
 from pydantic import TypeAdapter, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
 from generation_service import texts
 from generation_service.api import examples
+from generation_service.api.after import After
 from generation_service.api.answers import RETRY_AFTER_SECONDS, answer, language_of
 from generation_service.api.auth import Caller, StreamReader
 from generation_service.api.forms import Form, uploaded_form
@@ -39,7 +40,7 @@ _BOOLEAN = {"true": True, "1": True, "false": False, "0": False, "": False}
     responses=responses(400, 401, 404, 413, 415, 422, 429, shown={202: UploadModel}),
     openapi_extra=examples.UPLOAD,
 )
-async def upload(request: Request, after: BackgroundTasks, user_id: Caller) -> Response:
+async def upload(request: Request, after: After, user_id: Caller) -> Response:
     """Store a file for the generations of a project. The answer comes once its bytes are stored.
 
     Its type is told by its bytes, not its name. Reading it is a job of its own (`task_id`); a file that

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, BackgroundTasks, Path, Query
+from fastapi import APIRouter, Path, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
 from generation_service.api import examples, listing
+from generation_service.api.after import After
 from generation_service.api.answers import RETRY_AFTER_SECONDS, answer, language_of
 from generation_service.api.auth import Caller, StreamReader
 from generation_service.api.bodies import json_body
@@ -40,7 +41,7 @@ JobIdPath = Annotated[str, Path(description="the job's id")]
     responses=responses(400, 401, 413, 415, 422, 429, shown={202: JobResource}),
     openapi_extra=examples.SUBMIT,
 )
-async def submit(request: Request, after: BackgroundTasks, user_id: Caller) -> Response:
+async def submit(request: Request, after: After, user_id: Caller) -> Response:
     """Accept a generation. The answer comes once the job is committed, and waits for nothing else.
 
     Send an `Idempotency-Key` to be able to send the same request again: it makes one job however
@@ -121,7 +122,7 @@ async def cancel(request: Request, job_id: JobIdPath, user_id: Caller) -> Respon
     responses=responses(400, 401, 404, 409, 410, 415, 422, shown={202: JobResource}),
     openapi_extra=examples.RETRY,
 )
-async def retry(request: Request, after: BackgroundTasks, job_id: JobIdPath, user_id: Caller) -> Response:
+async def retry(request: Request, after: After, job_id: JobIdPath, user_id: Caller) -> Response:
     """Let a failed job run again with fresh attempts, from its first uncommitted step or from `from_step`."""
     runtime = runtime_of(request)
     wanted = checked(await json_body(request, required=False), RetryRequest)

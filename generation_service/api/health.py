@@ -15,6 +15,7 @@ from generation_service.api.ports import Runtime, runtime_of
 from generation_service.api.resources import rfc3339
 from generation_service.errors import DatabaseUnavailable
 from generation_service.jobs.routing import Mode, current_mode
+from generation_service.switching.state import read_state
 
 VERSION = version("generation-service")
 
@@ -36,6 +37,7 @@ class Dependencies:
         self.database: Reach = "unreachable"
         self.redis: Reach = "unused"
         self.mode: Mode | None = None
+        self.drained = False  # the service as a whole, by an operator
 
     async def look(self) -> None:
         """Bring the three up to date where they are old; callers at the same time share one look."""
@@ -49,14 +51,19 @@ class Dependencies:
         if not done:
             self.database = "unreachable"
 
+    def forget(self) -> None:
+        """Look anew when somebody asks next: what was seen has just been changed here."""
+        self._looked_at = float("-inf")
+
     async def _look(self) -> None:
-        await self._look_at_the_mode()
+        await self._look_into_the_database()
         self.redis = await self._reach_redis()
         self._looked_at = time.monotonic()
 
-    async def _look_at_the_mode(self) -> None:
+    async def _look_into_the_database(self) -> None:
         try:
-            self.mode = await self.runtime.database.read(current_mode)
+            self.mode, state = await self.runtime.database.read(lambda one: (current_mode(one), read_state(one)))
+            self.drained = state.draining is not None
             self.database = "ok"
         except DatabaseUnavailable:
             self.database = "unreachable"
@@ -117,6 +124,8 @@ def _status(request: Request, found: Dependencies) -> str:
         return "draining"
     if found.database != "ok":
         return "unavailable"
+    if found.drained:
+        return "draining"
     wants_redis = worker_system(runtime_of(request), found.mode)["type"] == "rq"
     return "degraded" if wants_redis and found.redis != "ok" else "ok"
 

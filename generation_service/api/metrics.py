@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter
@@ -9,7 +10,7 @@ from sqlalchemy import Connection, func, select
 from starlette.requests import Request
 from starlette.responses import Response
 
-from generation_service.api.health import VERSION
+from generation_service.api.health import VERSION, Dependencies
 from generation_service.api.ports import Runtime, runtime_of
 from generation_service.api.stream import Streams
 from generation_service.database import db_now, totals
@@ -17,10 +18,13 @@ from generation_service.database.tables import jobs
 from generation_service.errors import DatabaseUnavailable
 from generation_service.jobs import counters
 from generation_service.jobs.model import BACKENDS, LIVE, PRIORITIES
+from generation_service.switching.figures import rollback_figures
 from generation_service.telemetry.metrics import CONTENT_TYPE, Snapshot, exposition
 from generation_service.telemetry.totals import Labels
 
 router = APIRouter(tags=["Health"])
+
+_LEDGER_SECONDS = 15.0
 
 Gauges = dict[str, Mapping[Labels, float]]
 """Values by name, then by labels."""
@@ -36,15 +40,16 @@ async def metrics(request: Request) -> Response:
         "background_tasks_capacity": {(): runtime.settings.background_max_concurrency},
         "generation_streams_open": {(): streams.slots.taken},
         "generation_service_build_info": {(("version", VERSION),): 1},
+        **await _redis(request.app.state.dependencies),
     }
-    text = exposition(await _snapshot(runtime, gauges))
+    text = exposition(await _snapshot(runtime, {**gauges, **await _ledger(runtime)}))
     return Response(text, headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"})
 
 
 async def _snapshot(runtime: Runtime, own: Gauges) -> Snapshot:
     try:
         await totals.flush(runtime.database, runtime.telemetry.totals)
-        stored = await runtime.database.read(_stored)
+        stored = await runtime.database.read(partial(_stored, runtime.settings.rollback_baseline_seconds))
     except DatabaseUnavailable:  # a gauge says so; what this process knows by itself is still told
         return Snapshot(gauges={**own, "generation_service_up": {(): 0}})
     return Snapshot(
@@ -52,12 +57,35 @@ async def _snapshot(runtime: Runtime, own: Gauges) -> Snapshot:
     )
 
 
-def _stored(connection: Connection) -> Snapshot:
+async def _ledger(runtime: Runtime) -> Gauges:
+    """What the ledger has found, which is counted anew every now and then, not with each scrape."""
+    try:
+        report = await runtime.operations.ledger.recent(_LEDGER_SECONDS)
+    except DatabaseUnavailable:
+        return {}
+    found = {"lost": report.lost, "duplicated": report.duplicated, "unexplained": report.unexplained}
+    return {f"generation_ledger_{name}": {(): number} for name, number in found.items()}
+
+
+async def _redis(dependencies: Dependencies) -> Gauges:
+    await dependencies.look()
+    answers = {"ok": 1.0, "unreachable": 0.0}
+    return {"generation_redis_up": {(): answers[dependencies.redis]}} if dependencies.redis in answers else {}
+
+
+def _stored(baseline_seconds: float, connection: Connection) -> Snapshot:
+    rollback = rollback_figures(connection)
     counts: Gauges = {
         "generation_jobs_accepted_total": {(): float(counters.total(connection, "accepted"))},
         "generation_jobs_ended_total": {(): float(counters.total(connection, "ended"))},
+        "rollback_errors_total": {(): float(rollback.failed_switches)},
     }
-    return Snapshot(totals=totals.read(connection), counts=counts, gauges=_queues(connection))
+    gauges: Gauges = {
+        "system_rollback_active": {(): float(rollback.active)},
+        "rollback_performance_ratio": {(): rollback.performance_ratio(baseline_seconds)},
+        "generation_workers_alive": {(): float(rollback.workers_alive)},
+    }
+    return Snapshot(totals=totals.read(connection), counts=counts, gauges={**gauges, **_queues(connection)})
 
 
 def _queues(connection: Connection) -> Gauges:

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from generation_service.api.problems import internal_error
 from generation_service.jobs.ids import uuid7
-from generation_service.telemetry import log_context
+from generation_service.telemetry import AnswerTimes, log_context
 
 _log = logging.getLogger(__name__)
 
@@ -23,12 +23,15 @@ _DISCARD_SECONDS = 3.0
 _UNSPOKEN = frozenset({"/health", "/livez", "/readyz", "/metrics"})
 """Asked every few seconds by machines: a line for each would bury the others."""
 
+_OPERATORS = "/api/admin/"
+
 
 class RequestMiddleware:
     """Gives each request an id (`X-Request-Id`, and in every log line), and turns a failure of ours into a problem."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, answers: AnswerTimes) -> None:
         self._app = app
+        self._answers = answers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or hand on what is not one."""
@@ -54,7 +57,18 @@ class RequestMiddleware:
                 response = internal_error(Headers(scope=scope).get("accept-language"))
                 await response(scope, body.receive, answer.send)
             finally:
+                self._count(scope, answer, began)
                 _report(scope, method, answer.status, time.monotonic() - began)
+
+    def _count(self, scope: Scope, answer: "_Answer", began: float) -> None:
+        """Count the time until the answer began, where the service was not asked to take its time.
+
+        An operator's call may move thousands of jobs, and an event stream goes on for hours: neither says
+        how long users wait.
+        """
+        told = scope["path"] in _UNSPOKEN or scope["path"].startswith(_OPERATORS)
+        if answer.answered_at is not None and not told and "prefer" not in Headers(scope=scope):
+            self._answers.add(answer.answered_at - began)
 
 
 class _Body:
@@ -91,10 +105,12 @@ class _Answer:
         self._only_head = only_head
         self.request_id = request_id
         self.status = 0
+        self.answered_at: float | None = None  # monotonic: when its head went out
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            self.answered_at = time.monotonic()
             headers = MutableHeaders(scope=message)
             headers["X-Request-Id"] = self.request_id
             headers.setdefault("X-Content-Type-Options", "nosniff")

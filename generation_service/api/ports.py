@@ -1,5 +1,6 @@
 """What the API asks of the process it runs in; the composition root builds it."""
 
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -11,15 +12,19 @@ from generation_service.jobs.model import Job
 from generation_service.jobs.ports import Delivery
 from generation_service.jobs.service import Jobs
 from generation_service.settings import Settings
+from generation_service.switching.operations import Operations
 from generation_service.telemetry import JobTelemetry
 from generation_service.wakeups import Fanout
 
 
 class RedisBackend(Protocol):
-    """What health asks of the RQ part."""
+    """What health and the operators' figures ask of the RQ part."""
 
     def ping(self) -> bool:
         """Whether Redis answers within its time-out; blocking, never raises."""
+
+    def queue_depths(self) -> Mapping[str, int]:
+        """How many ids wait in each queue, by its name; blocking. Raises ConnectionError."""
 
 
 class Runtime(Protocol):
@@ -45,6 +50,9 @@ class Runtime(Protocol):
 
     @property
     def telemetry(self) -> JobTelemetry: ...
+
+    @property
+    def operations(self) -> Operations: ...
 
     @property
     def rq(self) -> RedisBackend: ...

@@ -36,6 +36,10 @@ _CODES = {
 }
 
 
+# Refusals because something else is under way: how far that is, is told as data too (RFC 9457, 3.2).
+_UNDER_WAY = frozenset({"switch_under_way", "restart_under_way", "migration_under_way"})
+
+
 class Invalid(Refused):
     """A request with values that are not taken: 422 `invalid_request`, with one entry for each of them."""
 
@@ -75,6 +79,7 @@ class ProblemModel(BaseModel):
     instance: str = Field(description="this one occurrence, as the log knows it")
     code: str = Field(description="stable, for programs")
     errors: list[ValueProblemModel] | None = Field(None, description="of `invalid_request`: each value")
+    progress: dict[str, Any] | None = Field(None, description="of what is under way, where that is the reason")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +114,8 @@ def respond(problem: Problem, accept_language: str | None) -> JSONResponse:
     }
     if problem.errors:
         body["errors"] = [one.in_words(language) for one in problem.errors]
+    if problem.code in _UNDER_WAY:
+        body["progress"] = dict(problem.params)
     headers = {"Content-Language": language, "Cache-Control": "no-store", **problem.headers}
     return JSONResponse(body, problem.status, headers, media_type=MEDIA_TYPE)
 

@@ -1,7 +1,7 @@
 """The route of a job's result: one text, in the format that the caller asks for."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from generation_service.api.auth import Caller
 from generation_service.api.generation import JobIdPath
+from generation_service.api.negotiation import best_of
 from generation_service.api.ports import runtime_of
 from generation_service.api.problems import responses
 from generation_service.database import Database
@@ -60,37 +61,8 @@ async def result(
 
 
 def acceptable(accept: str | None, names: Sequence[str]) -> str:
-    """The format that an Accept header (RFC 9110) likes best; the first one where it likes several alike.
-
-    Raises Refused `not_acceptable` (406) where it takes none of them.
-    """
-    ranges = list(_ranges(accept or "*/*")) or [("*/*", 1.0)]
-    qualities = {name: _quality(FORMATS[name].media_type.partition(";")[0], ranges) for name in names}
-    name, quality = max(qualities.items(), key=lambda pair: pair[1])  # of equals the first
-    if quality <= 0:
-        raise Refused("not_acceptable", 406, params={"formats": ", ".join(names)})
-    return name
-
-
-def _ranges(accept: str) -> Iterator[tuple[str, float]]:
-    for item in accept[:2000].split(","):
-        media_range, *parameters = [part.strip().lower() for part in item.split(";")]
-        weights = [part[2:] for part in parameters if part.startswith("q=")]
-        try:
-            quality = float(weights[0]) if weights else 1.0
-        except ValueError:
-            continue
-        if media_range:
-            yield media_range, quality
-
-
-def _quality(media_type: str, ranges: Sequence[tuple[str, float]]) -> float:
-    """What the most specific range that fits says of `media_type`; 0 where none fits."""
-    for wanted in (media_type, f"{media_type.partition('/')[0]}/*", "*/*"):
-        said = [quality for media_range, quality in ranges if media_range == wanted]
-        if said:
-            return max(said)
-    return 0.0
+    """The format that an Accept header likes best. Raises Refused `not_acceptable` (406)."""
+    return best_of(accept, {name: FORMATS[name].media_type for name in names})
 
 
 async def _content(database: Database, job: Job) -> Mapping[str, Json] | None:

@@ -13,7 +13,20 @@ from generation_service.cli.terminal import explain, say
 from generation_service.errors import ConfigurationError, ServiceError
 
 # Each is a module of this package that holds a click command named `command`.
-COMMANDS = ("serve", "worker", "scheduler", "migrate", "generate", "documents", "status", "check")
+COMMANDS = (
+    "serve",
+    "worker",
+    "scheduler",
+    "migrate",
+    "generate",
+    "documents",
+    "status",
+    "mode",
+    "audit",
+    "rollback",
+    "rollforward",
+    "check",
+)
 
 FAILED = 1
 WRONG_USE = 2

@@ -6,11 +6,13 @@ from socket import socket
 from types import FrameType
 
 from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 from uvicorn.server import Server
 
 # After it has stopped listening, a process still reads from connections it had accepted this long: their
-# requests may be on the way, and closing under them would look like a refusal.
-_LAST_REQUESTS_SECONDS = 0.3
+# requests may be on the way, and closing under them would look like a refusal. Whoever is answered meanwhile
+# is told to come back over another connection, so that what is closed then are those that nobody uses.
+_LAST_REQUESTS_SECONDS = 1.0
 
 
 class DrainingServer(Server):
@@ -42,9 +44,14 @@ class DrainingServer(Server):
         await super().shutdown(sockets)
 
     def _begin_drain(self) -> None:
+        if CLOSE_HEADER in self.config.encoded_headers:
+            return
         # First: a reader whose stream ends comes back at once, and should meet the successor.
         for server in getattr(self, "servers", ()):
             server.close()
+        # In both places: uvicorn copies the one to the other about once a second.
+        self.config.encoded_headers = [*self.config.encoded_headers, CLOSE_HEADER]
+        self.server_state.default_headers = [*self.server_state.default_headers, CLOSE_HEADER]
         begin: Callable[[], None] | None = self.lifespan.state.get("begin_drain")
         if begin is not None:
             begin()

@@ -1,5 +1,6 @@
 """What goes on, read from the database and from Redis directly, so that it can be told with the API down."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,8 +15,10 @@ from generation_service.database.tables import documents, jobs, leases
 from generation_service.jobs.queries import count_by_status, oldest_waiting_seconds
 from generation_service.jobs.routing import current_mode
 from generation_service.settings import Settings
+from generation_service.switching.ledger import Ledger
 from workers.names import QUEUES, intermediate_key, queue_key, started_key
 from workers.redis_connection import connect
+from workers.rq_view import RedisView
 
 _RUNNING_SHOWN = 20
 _WORKERS_KEY = "rq:workers"
@@ -25,7 +28,8 @@ Report: TypeAlias = dict[str, Any]
 
 def overview(settings: Settings, database: Database) -> Report:
     """The whole report, as JSON holds it. Raises DatabaseUnavailable; Redis being away is part of the report."""
-    return {"at": datetime.now(UTC).isoformat(), **database.read_now(_from_database), "redis": _from_redis(settings)}
+    told = {"at": datetime.now(UTC).isoformat(), **database.read_now(_from_database), "redis": _from_redis(settings)}
+    return {**told, "ledger": _ledger(settings, database)}
 
 
 def _from_database(connection: Connection) -> Report:
@@ -123,6 +127,15 @@ def _from_redis(settings: Settings) -> Report:
         return {"reachable": False, "error": type(error).__name__}
     finally:
         client.close()
+
+
+def _ledger(settings: Settings, database: Database) -> Report:
+    """Whether everything that was accepted is accounted for."""
+    view = RedisView(settings.redis_address, timeout_seconds=settings.redis_timeout_seconds)
+    try:
+        return asyncio.run(Ledger(database=database, view=view).check()).as_json()
+    finally:
+        view.close()
 
 
 def _worker(key: str, described: Mapping[str, str]) -> Report:

@@ -1,4 +1,10 @@
-"""`serve`: check the configuration, take the port, and keep API processes on it."""
+"""`serve`: check the configuration, take the port, and keep API processes on it.
+
+Each API process reads its configuration when it starts: the environment that `serve` was started with,
+and the `.env` of the working directory as it is at that moment. So what a restart (SIGHUP, or
+POST /api/admin/graceful-restart) brings into force is the change of `.env`; what was exported in a
+shell after the start reaches nobody, and HOST and PORT stay what the supervisor holds.
+"""
 
 import contextlib
 import errno
@@ -7,6 +13,7 @@ import socket
 
 import click
 from uvicorn.config import Config
+from uvicorn.importer import import_from_string
 
 from generation_service.cli.supervisor import Supervisor
 from generation_service.cli.terminal import prepare_database, say
@@ -50,6 +57,13 @@ def check_before_start(settings: Settings) -> None:
     connect(settings.redis_address, timeout_seconds=settings.redis_timeout_seconds).close()
     ObjectStore.open(settings.storage_url, endpoint_url=settings.s3_endpoint_url)
     prepare_database(settings)
+
+
+def rehearse() -> None:
+    """Do what a new API process does before it serves, and leave nothing behind. Raises ConfigurationError."""
+    check_before_start(load_settings())
+    application = import_from_string(APPLICATION)()
+    application.state.runtime.close()
 
 
 def supervise(settings: Settings, workers: int, application: str = APPLICATION) -> int:

@@ -67,6 +67,7 @@ def picture(report: Report) -> Group:
         Text(say("overview.oldest", seconds=report["oldest_waiting_seconds"])),
         _rows(report["running"], "running", ("job_id", "backend", "progress", "running_seconds", "holder")),
         *_redis(report["redis"]),
+        _ledger(report["ledger"]),
     )
 
 
@@ -95,6 +96,10 @@ def _redis(redis: Report) -> list[Any]:
         _rows(redis["workers"], "workers", ("name", "state", "succeeded", "failed", "last_heartbeat")),
     ]
     return [Text(say("overview.suspended"), "yellow"), *parts] if redis["suspended"] else parts
+
+
+def _ledger(ledger: Report) -> Text:
+    return Text(say("overview.ledger", **ledger), "green" if ledger["clean"] else "bold red")
 
 
 def _rows(rows: list[Report], name: str, columns: tuple[str, ...]) -> Table | Text:

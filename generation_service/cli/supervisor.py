@@ -1,11 +1,15 @@
 """The process that holds the API's port: it starts API processes and replaces them without closing the port."""
 
+import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from logging import getLogger
+from multiprocessing import Pipe
 from socket import socket
+from typing import Any
 
 import click
 from uvicorn.config import STARTUP_FAILURE, Config
@@ -14,6 +18,7 @@ from uvicorn.supervisors.multiprocess import Multiprocess, Process
 from generation_service.cli.draining import DrainingServer
 from generation_service.cli.leash import hold_on_to_parent
 from generation_service.errors import ConfigurationError
+from generation_service.switching.supervision import ProcessIdentity, Supervision, Word, be_supervised
 
 _log = getLogger(__name__)
 
@@ -28,10 +33,18 @@ class ApiProcess(Process):
     def __init__(self, config: Config, sockets: list[socket]) -> None:
         super().__init__(config, sockets)
         self.ready = False  # was it ever seen serving?
+        self._supervisor = ProcessIdentity.of(os.getpid())
+        self._line, self._its_line = Pipe()  # for restarts: see generation_service/switching/supervision.py
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What goes to the process: its own end of the line, and not ours."""
+        return {name: value for name, value in self.__dict__.items() if name != "_line"}
 
     def target(self, sockets: list[socket] | None = None) -> None:
         """Serve until told to end. A configuration that does not hold is one line and uvicorn's own exit code."""
         hold_on_to_parent()
+        if self._supervisor is not None:
+            be_supervised(Supervision(self._supervisor, self._its_line))
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches the supervisor too, which says what to do
         try:
             super().target(sockets)
@@ -50,6 +63,18 @@ class ApiProcess(Process):
         """Start it; from here on its death ends the wait for an answer of its, instead of the time-out."""
         super().start()
         self.child_conn.close()  # while we hold the child's end too, nothing ever says that the child's is gone
+        self._its_line.close()
+
+    def restarts_asked_for(self) -> Iterator[str]:
+        """The ids of restarts that it has asked for since the last call."""
+        with suppress(OSError, EOFError):  # it has ended
+            while self._line.poll():
+                yield self._line.recv_bytes().decode()
+
+    def tell(self, word: Word) -> None:
+        """Answer what was asked for, perhaps by another process."""
+        with suppress(OSError):  # it has ended
+            self._line.send_bytes(word.to_bytes())
 
     def look(self, timeout: float) -> bool:
         """Whether it lives and answers within `timeout` seconds; notes when it begins to serve."""
@@ -64,7 +89,8 @@ class Supervisor(Multiprocess):
     Differs from its base where that would wait or loop for ever: a process that does not end within
     `end_seconds` of being told to is killed; deaths in quick succession are answered more and more
     slowly; and when none serves and one ends before it was ready, the supervisor says so and stops.
-    `on_ready` is called once, when all processes serve.
+    `on_ready` is called once, when all processes serve. Restarts are asked for by SIGHUP, or by a process
+    over its own line under an id: for each id there is one, however often and by whomever it is asked for.
     """
 
     def __init__(
@@ -78,6 +104,7 @@ class Supervisor(Multiprocess):
         self._leaving: list[tuple[ApiProcess, float]] = []  # told to end, and until when they may take
         self._deaths: list[float] = []
         self._next_start = 0.0
+        self._restarts: set[str] = set()  # the ids that were asked for so far
 
     def init_processes(self) -> None:
         """Start the first processes."""
@@ -85,7 +112,8 @@ class Supervisor(Multiprocess):
             self._start_one()
 
     def keep_subprocess_alive(self) -> None:
-        """Bury the dead, start what is missing, and say it when all serve."""
+        """Restart if asked to, bury the dead, start what is missing, and say it when all serve."""
+        self._restart_where_asked()
         self._reap()
         for process in list(self.processes):
             if not self.should_exit.is_set() and not process.look(self.config.timeout_worker_healthcheck):
@@ -103,18 +131,7 @@ class Supervisor(Multiprocess):
 
         Nobody waits here for the predecessor, which may have streams and jobs to bring to an end.
         """
-        for index, predecessor in enumerate(list(self.processes)):
-            if self._asked_to_end():
-                return
-            successor = ApiProcess(self.config, self.sockets)
-            successor.start()
-            if not self._wait_until_ready(successor):
-                successor.kill()
-                successor.join()
-                _log.error("the successor was not ready; the process before it goes on", extra={"pid": predecessor.pid})
-                return
-            self.processes[index] = successor
-            self._dismiss(predecessor)
+        self._replace_all()
 
     def terminate_all(self) -> None:
         """Close the port, so that callers are refused at once rather than left waiting, and tell all to end."""
@@ -139,6 +156,32 @@ class Supervisor(Multiprocess):
         if self.processes_num > 1:
             self.processes_num -= 1
             self._dismiss(self.processes.pop())
+
+    def _restart_where_asked(self) -> None:
+        for restart_id in [one for process in self.processes for one in process.restarts_asked_for()]:
+            if restart_id in self._restarts:
+                continue
+            self._restarts.add(restart_id)
+            failure = self._replace_all()
+            for process in self.processes:
+                process.tell(Word(restart_id, "failed" if failure else "replaced", failure))
+
+    def _replace_all(self) -> str:
+        """Replace each process, as far as its successor gets ready; what went wrong, '' where nothing did."""
+        for index, predecessor in enumerate(list(self.processes)):
+            if self._asked_to_end():
+                return "the service was told to end"
+            successor = ApiProcess(self.config, self.sockets)
+            successor.start()
+            if not self._wait_until_ready(successor):
+                code = successor.exitcode
+                successor.kill()
+                successor.join()
+                _log.error("the successor was not ready; the process before it goes on", extra={"pid": predecessor.pid})
+                return "the successor was not ready in time" if code is None else f"the successor ended with {code}"
+            self.processes[index] = successor
+            self._dismiss(predecessor)
+        return ""
 
     def _start_one(self) -> None:
         process = ApiProcess(self.config, self.sockets)

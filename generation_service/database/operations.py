@@ -99,7 +99,10 @@ restarts = Table(
     Column("requested_at", UtcDateTime, nullable=False),
     Column("completed_at", UtcDateTime),
     Column("error", Json),
+    Column("processes", Json),  # what became of each, once it is over: their own rows are pruned
     Index("ix_restarts_requested_at", "requested_at"),
+    # At most one of a supervisor is under way.
+    Index("ux_restarts_running", "supervisor", unique=True, postgresql_where=_UNDER_WAY, sqlite_where=_UNDER_WAY),
 )
 
 user_reports = Table(

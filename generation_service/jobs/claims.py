@@ -26,18 +26,31 @@ class Claimant:
 def claim(
     connection: Connection, job_id: JobId, backend: Backend, by: Claimant, kinds: Mapping[str, JobKind]
 ) -> list[Claim]:
-    """Claim one job that was delivered; [] where it is not to be run now, or not by this backend."""
+    """Claim one job that was delivered; [] where it is not to be run now, or not by this backend.
+
+    A delivery that meets a pause is used up: the job counts as not delivered, until it is after the pause.
+    """
     taken = _take(connection, [*_claimable(backend, kinds), jobs.c.id == job_id], by)
+    if not taken:
+        used_up = [jobs.c.id == job_id, jobs.c.backend == backend, jobs.c.status == "pending", is_paused()]
+        connection.execute(update(jobs).where(*used_up).values(delivered_at=None))
     return [_begin(connection, job, kinds) for job in taken]
 
 
 def claim_waiting(
-    connection: Connection, backend: Backend, by: Claimant, kinds: Mapping[str, JobKind], limit: int
+    connection: Connection,
+    backend: Backend,
+    by: Claimant,
+    kinds: Mapping[str, JobKind],
+    limit: int,
+    *,
+    project_id: str | None = None,
 ) -> list[Claim]:
-    """Claim up to `limit` jobs that wait for `backend`, the most urgent and oldest first."""
+    """Claim up to `limit` jobs that wait for `backend` (of one project), the most urgent and oldest first."""
+    of_project = [] if project_id is None else [jobs.c.project_id == project_id]
     waiting = (
         select(jobs.c.id)
-        .where(*_claimable(backend, kinds))
+        .where(*_claimable(backend, kinds), *of_project)
         .order_by(jobs.c.priority, jobs.c.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -59,10 +72,14 @@ def is_due() -> ColumnElement[bool]:
     return or_(jobs.c.due_at.is_(None), jobs.c.due_at <= db_now())
 
 
+def is_paused() -> ColumnElement[bool]:
+    """Whether nothing is to start now, on either backend."""
+    return select(service_state.c.name).where(service_state.c.name == PAUSED).exists()
+
+
 def _claimable(backend: Backend, kinds: Mapping[str, JobKind]) -> list[ColumnElement[bool]]:
-    paused = select(service_state.c.name).where(service_state.c.name == PAUSED).exists()
     known = jobs.c.kind.in_(sorted(kinds))  # while versions change, what only the other one can run is left to it
-    return [jobs.c.status == "pending", jobs.c.backend == backend, known, is_due(), ~paused]
+    return [jobs.c.status == "pending", jobs.c.backend == backend, known, is_due(), ~is_paused()]
 
 
 def _take(connection: Connection, conditions: Sequence[ColumnElement[bool]], by: Claimant) -> list[Job]:

@@ -84,10 +84,12 @@ class Executor:
         ):
             await self.run(claim, began)
 
-    async def claim_waiting(self, backend: Backend, limit: int) -> list[Claim]:
-        """Claim up to `limit` waiting jobs, each to be handed to `run`."""
+    async def claim_waiting(self, backend: Backend, limit: int, *, project_id: str | None = None) -> list[Claim]:
+        """Claim up to `limit` waiting jobs (of one project), each to be handed to `run`."""
         return await self._claim(
-            lambda connection, by: claims.claim_waiting(connection, backend, by, self._kinds, limit)
+            lambda connection, by: claims.claim_waiting(
+                connection, backend, by, self._kinds, limit, project_id=project_id
+            )
         )
 
     async def run(self, claim: Claim, began: float) -> None:
@@ -146,10 +148,11 @@ class Executor:
         told = asyncio.create_task(lease.ended.wait(), name=f"told-{claim.id}")
         try:
             await asyncio.wait({steps, told}, timeout=self._limits.run_seconds, return_when=asyncio.FIRST_COMPLETED)
-            if steps.done():
+            released = lease.why == "released"
+            if steps.done() and not (released and isinstance(steps.exception(), Fenced)):
                 return steps.result()
-            if told.done():
-                return _Told(release=lease.why == "released")
+            if told.done() or released:
+                return _Told(release=released)
             return Failure(error=_run_timeout(self._limits.run_seconds), transient=False)
         finally:
             await _cancel(steps)

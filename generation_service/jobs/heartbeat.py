@@ -45,6 +45,12 @@ class Lease:
     loop: asyncio.AbstractEventLoop
     ended: asyncio.Event = field(default_factory=asyncio.Event)  # set once the job is lost, or is to be released
     why: Literal["held", "lost", "released"] = "held"
+    hands_over: bool = False  # to be released before its next step
+
+    def begin_step(self) -> None:
+        """End here, between two steps, where that was asked for: nothing that was paid for is lost."""
+        if self.hands_over:
+            self.end("released")
 
     def check(self) -> None:
         """Raise Fenced where this process may no longer act for the job."""
@@ -65,6 +71,7 @@ class Heartbeat:
         self._database = database
         self._lease_seconds = lease_seconds
         self._leases: dict[Held, Lease] = {}
+        self._hands_over = False
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._ticked_at = time.monotonic()
@@ -89,7 +96,8 @@ class Heartbeat:
     @contextmanager
     def hold(self, claim: Claim, *, claimed_at: float) -> Iterator[Lease]:
         """Keep the lease of `claim` for as long as the context lasts; `claimed_at` is monotonic, before the claim."""
-        lease = Lease(claim, claimed_at + self._lease_seconds, asyncio.get_running_loop())
+        until = claimed_at + self._lease_seconds
+        lease = Lease(claim, until, asyncio.get_running_loop(), hands_over=self._hands_over)
         held = (claim.id, claim.fence)
         with self._lock:
             self._leases[held] = lease
@@ -98,6 +106,12 @@ class Heartbeat:
         finally:
             with self._lock:
                 del self._leases[held]
+
+    def hand_over_all(self) -> None:
+        """Ask every run of this process, those to come too, to give its job back before its next step."""
+        self._hands_over = True
+        for lease in self._snapshot():
+            lease.hands_over = True
 
     def release_all(self) -> None:
         """Ask every run of this process to stop and give its job back: on the event loop only."""

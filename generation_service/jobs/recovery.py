@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import partial
 
 from sqlalchemy import ColumnElement, Connection, select, tuple_, update
@@ -20,7 +21,8 @@ from generation_service.errors import DatabaseUnavailable
 from generation_service.jobs import claims, leadership, rerouting, settlement, transitions
 from generation_service.jobs.heartbeat import renewal_seconds
 from generation_service.jobs.loops import Loop
-from generation_service.jobs.model import BACKENDS, Backend, Job, JobId
+from generation_service.jobs.model import Backend, Job, JobId
+from generation_service.jobs.moving import MIGRATION_LEASE, Mover
 from generation_service.jobs.ports import DeliveryBackend, JobKind, Wakeups
 from generation_service.jobs.retries import RetryPolicy
 from generation_service.jobs.routing import Mode, current_mode
@@ -30,6 +32,8 @@ _log = logging.getLogger(__name__)
 _LEASE = "recovery"
 _BATCH = 500
 _CLOCKS_DISAGREE_SECONDS = 0.5
+_IMPLIED_SECONDS = 5.0  # so old is a mode before what waits for an RQ part that is gone is moved unasked
+_MOVING_SECONDS = 5.0  # the lease of whoever moves jobs, kept with each batch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,9 +57,6 @@ class Rerouted:
     running: Sequence[Job]
 
 
-_Mover = Callable[[Connection, Sequence[Job], Backend], list[Job]]
-
-
 class Recovery:
     """The upkeep of one process."""
 
@@ -76,6 +77,7 @@ class Recovery:
         self._kinds = kinds
         self._policy = policy
         self._backends = backends
+        self._mover = Mover(database=database, backends=backends, wakeups=wakeups)
         self._wakeups = wakeups
         self._pace = pace
         self._clock = clock
@@ -166,37 +168,56 @@ class Recovery:
             self._wakeups.wake([seen.id])
 
     async def _reroute(self) -> None:
-        """Fulfil the mode's wish for what waits, and what runs: whoever switches does so too, only faster."""
-        mode = await self._database.read(current_mode)
-        if mode is not None and mode.moves != "nothing":
+        """Fulfil the mode's wish for what waits, and what runs: whoever switches does so too, only faster.
+
+        Whoever moves jobs just now is left to it, and what no word but the lack of an RQ part asks for
+        is left to whoever asks for it by name, for a while: so that they count what they move.
+        """
+        mode, now = await self._database.read(_mode_and_time)
+        if mode is None or mode.moves == "nothing":
+            return
+        if mode.carry == "nothing" and now - mode.since < timedelta(seconds=_IMPLIED_SECONDS):
+            return
+        if await self._is_fulfilled(mode) or not await self._may_move():
+            return
+        try:
             await self.reroute(mode)
+        finally:
+            with contextlib.suppress(DatabaseUnavailable):  # then the lease runs out
+                await self._database.write(partial(leadership.give_up, name=MIGRATION_LEASE, holder=self._process))
 
     async def reroute(self, mode: Mode) -> Rerouted:
         """Move what `mode` takes along to where it wants it, and deliver it there; what was moved.
 
         Safe in any process and any number of them at once, the leader or not: a series of compare-and-sets.
         """
-        waiting = await self._move_all(mode, "pending", rerouting.move_waiting)
-        running = await self._move_all(mode, "running", rerouting.take_over) if mode.moves == "running" else []
+        waiting = await self._move_all(mode, "pending")
+        running = await self._move_all(mode, "running") if mode.moves == "running" else []
         return Rerouted(waiting=waiting, running=running)
 
-    async def _move_all(self, mode: Mode, status: rerouting.Movable, move: _Mover) -> list[Job]:
+    async def _move_all(self, mode: Mode, status: rerouting.Movable) -> list[Job]:
         moved: list[Job] = []
-        after = JobId("")
-        while seen := await self._database.read(
-            partial(rerouting.find_misplaced, mode=mode, status=status, after=after)
-        ):
-            batch = await self._database.write(partial(_move_batch, mode=mode, seen=seen, move=move))
-            for name, backend in self._backends.items():
-                backend.deliver([job for job in batch if job.backend == name and job.delivered_at is not None])
-            self._wakeups.wake([job.id for job in batch])
-            moved += batch
-            after = seen[-1].id
+        async for batch in self._mover.batches(mode, status):
+            moved += batch.moved
+            if not await self._may_move():
+                break
         return moved
 
+    async def _is_fulfilled(self, mode: Mode) -> bool:
+        statuses: list[rerouting.Movable] = ["pending", "running"] if mode.moves == "running" else ["pending"]
+        for status in statuses:
+            find = partial(rerouting.find_misplaced, mode=mode, status=status, after=JobId(""), limit=1)
+            if await self._database.read(find):
+                return False
+        return True
+
+    async def _may_move(self) -> bool:
+        hold = partial(leadership.take_or_keep, name=MIGRATION_LEASE, holder=self._process, seconds=_MOVING_SECONDS)
+        return await self._database.write(hold)
+
     async def _deliver_undelivered(self) -> None:
-        """Deliver what was released, rescued or has become due."""
-        waiting = [jobs.c.status == "pending", jobs.c.delivered_at.is_(None), claims.is_due()]
+        """Deliver what was released, rescued or has become due; while paused it would only come back."""
+        waiting = [jobs.c.status == "pending", jobs.c.delivered_at.is_(None), claims.is_due(), ~claims.is_paused()]
         while seen := await self._database.read(lambda connection: _find(connection, waiting)):
             if not await self._deliver(seen):
                 return  # somebody else holds these rows just now: the next turn comes back
@@ -233,20 +254,13 @@ class Recovery:
         return len(numbered)
 
 
+def _mode_and_time(connection: Connection) -> tuple[Mode | None, datetime]:
+    return current_mode(connection), connection.execute(select(db_now())).scalar_one()
+
+
 def _find(connection: Connection, conditions: Sequence[ColumnElement[bool]]) -> list[Job]:
     rows = connection.execute(select(jobs).where(*conditions).order_by(jobs.c.id).limit(_BATCH))
     return [transitions.job_of(row) for row in rows]
-
-
-def _move_batch(connection: Connection, mode: Mode, seen: Sequence[Job], move: _Mover) -> list[Job]:
-    """Move what was seen, if the mode is still in force: a switch back must not be undone by one that was slower."""
-    current = current_mode(connection)
-    if current is None or current.epoch != mode.epoch:
-        return []
-    moved: list[Job] = []
-    for target in BACKENDS:
-        moved += move(connection, [job for job in seen if mode.target_for(job.project_id) == target], target)
-    return moved
 
 
 def _number(connection: Connection, seen: Sequence[Job]) -> list[Job]:

@@ -4,7 +4,7 @@ From the commit on, the old backend's claim is refused and, where the job ran, i
 too; so whatever happens to the rest of a switch, no job runs twice and none is lost (I10).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Literal, cast
 
 from sqlalchemy import ColumnElement, Connection, case, insert, select, tuple_, update
@@ -21,12 +21,18 @@ Movable = Literal["pending", "running"]
 
 
 def find_misplaced(
-    connection: Connection, mode: Mode, status: Movable, *, after: JobId, limit: int = BATCH
+    connection: Connection,
+    mode: Mode,
+    status: Movable,
+    *,
+    after: JobId,
+    sources: Collection[Backend] = BACKENDS,
+    limit: int = BATCH,
 ) -> list[Job]:
-    """Up to `limit` jobs that the mode wants elsewhere, by id, beginning behind `after`."""
+    """Up to `limit` jobs at one of `sources` that the mode wants elsewhere, by id, beginning behind `after`."""
     found: list[Job] = []
     while len(found) < limit:
-        page = _page(connection, mode, status, after, limit)
+        page = _page(connection, mode, status, after=after, sources=sources, limit=limit)
         found += [job for job in page if job.backend != mode.target_for(job.project_id)]
         if len(page) < limit:
             break
@@ -61,6 +67,22 @@ def take_over(connection: Connection, seen: Sequence[Job], target: Backend) -> l
     return moved
 
 
+def mark_undelivered(connection: Connection, seen: Sequence[tuple[JobId, int]]) -> int:
+    """Let recovery deliver these jobs again if each still waits for the delivery of this number; how many do.
+
+    A row that somebody writes to just now is left to the next turn.
+    """
+    as_seen = [
+        tuple_(jobs.c.id, jobs.c.delivery).in_(seen),
+        jobs.c.status == "pending",
+        jobs.c.backend == "rq",
+        jobs.c.delivered_at.is_not(None),
+    ]
+    free = select(jobs.c.id).where(*as_seen).order_by(jobs.c.id).with_for_update(key_share=True, skip_locked=True)
+    marked = update(jobs).where(jobs.c.id.in_(select(free.cte("free").c.id)), *as_seen).values(delivered_at=None)
+    return len(connection.execute(marked.returning(jobs.c.id)).all())
+
+
 def route_anew(connection: Connection, job: Job) -> Job:
     """Send a job that has just returned to waiting where the mode wants it; part of the transaction that returns it."""
     mode = current_mode(connection)
@@ -79,14 +101,16 @@ def other(backend: Backend) -> Backend:
     return next(one for one in BACKENDS if one != backend)
 
 
-def _page(connection: Connection, mode: Mode, status: Movable, after: JobId, limit: int) -> list[Job]:
+def _page(
+    connection: Connection, mode: Mode, status: Movable, *, after: JobId, sources: Collection[Backend], limit: int
+) -> list[Job]:
+    wanted_whole = mode.target == "background_tasks" or mode.rollout.whole
     conditions: list[ColumnElement[bool]] = [
         jobs.c.status == status,
         jobs.c.id > after,
         jobs.c.kind.not_in(PINNED_KINDS),
+        jobs.c.backend.in_([one for one in sources if not wanted_whole or one != mode.target]),
     ]
-    if mode.target == "background_tasks" or mode.rollout.whole:
-        conditions.append(jobs.c.backend == other(mode.target))
     rows = connection.execute(select(jobs).where(*conditions).order_by(jobs.c.id).limit(limit))
     return [transitions.job_of(row) for row in rows]
 

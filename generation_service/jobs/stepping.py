@@ -50,6 +50,7 @@ class StepRunner:
             if record is not None and record.committed:
                 outputs = {**outputs, step.name: record.output or {}}
                 continue
+            lease.begin_step()
             running = RunningStep(
                 claim=claim,
                 place=StepPlace(name=step.name, ordinal=ordinal, count=len(steps)),

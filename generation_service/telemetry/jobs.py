@@ -4,6 +4,7 @@ import logging
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from generation_service.telemetry.answers import AnswerTimes
 from generation_service.telemetry.context import log_context
 from generation_service.telemetry.totals import Totals
 
@@ -35,6 +36,7 @@ class JobTelemetry:
 
     def __init__(self, totals: Totals | None = None) -> None:
         self.totals = totals or Totals()
+        self.answers = AnswerTimes()  # of this process's API
         self._active = 0
 
     @property

@@ -3,18 +3,35 @@
 from collections.abc import Mapping
 from typing import Literal, get_args
 
-from generation_service.texts import dev_stack, documents, jobs, pipeline, problems, terminal
+from generation_service.texts import (
+    admin,
+    dev_stack,
+    documents,
+    jobs,
+    migration,
+    operations_scripts,
+    pipeline,
+    problems,
+    restarts,
+    switching,
+    terminal,
+)
 
 Language = Literal["en", "ko"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 
 Catalogue = Mapping[str, Mapping[str, str]]
 _AREAS: tuple[Catalogue, ...] = (
+    admin.TEXTS,
     dev_stack.TEXTS,
     problems.TEXTS,
     documents.TEXTS,
     jobs.TEXTS,
+    migration.TEXTS,
+    operations_scripts.TEXTS,
     pipeline.TEXTS,
+    restarts.TEXTS,
+    switching.TEXTS,
     terminal.TEXTS,
 )
 _CATALOGUE: Catalogue = {key: texts for area in _AREAS for key, texts in area.items()}

@@ -55,6 +55,14 @@ _SERVE: dict[str, dict[str, str]] = {
         "en": "Worker ready: up to {concurrency} jobs at once from {queues}.",
         "ko": "워커 준비 완료: {queues}에서 한 번에 {concurrency}개까지 실행합니다.",
     },
+    "standby.begins": {
+        "en": "The RQ part is switched off: standing by, without Redis, until it is switched on again.",
+        "ko": "RQ 부분이 꺼져 있습니다. 다시 켜질 때까지 Redis 연결 없이 기다립니다.",
+    },
+    "standby.not_wanted": {
+        "en": "The RQ part is switched off: there is nothing to do.",
+        "ko": "RQ 부분이 꺼져 있어 할 일이 없습니다.",
+    },
     "scheduler.ticking": {"en": "Scheduler ready.", "ko": "스케줄러 준비 완료."},
     "scheduler.disabled": {
         "en": "WORKER_SYSTEM_ENABLED is false: schedules are ticked in-process, by the API.",

@@ -5,6 +5,7 @@ import socket
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import httpx2
@@ -23,10 +24,13 @@ from generation_service.jobs.submission import Admission
 from generation_service.objects import ObjectStore
 from generation_service.pipeline import episodes
 from generation_service.settings import Settings
+from generation_service.switching.ledger import Ledger
+from generation_service.switching.processes import Processes
 from generation_service.telemetry import JobTelemetry
 from generation_service.wakeups import Fanout, InProcessWakeups
 from tests.support.settings import SettingsFor
 from tests.support.toy import Core, ToyKind, nothing
+from workers.rq_view import RedisView
 
 STEPS = ("snapshot", "doc_ingest", "external", "context", "signal", "validation", "index", "insight")
 BODY: dict[str, Any] = {"project_id": "harbour", "episode_data": {"title": "The letter"}}
@@ -72,6 +76,11 @@ class Delivered:
         self.jobs.extend(jobs)
 
 
+def a_view(settings: Settings) -> RedisView:
+    """A view of RQ whose Redis is not there."""
+    return RedisView(settings.redis_address, timeout_seconds=0.5)
+
+
 class NoRedis:
     def __init__(self, *, answers: bool) -> None:
         self.answers = answers
@@ -92,6 +101,11 @@ class ApiRuntime:
         self.telemetry = JobTelemetry()
         self.adapter = Delivered()
         self.rq = NoRedis(answers=True)
+        # Of the operations only what the open routes ask: the admin routes are tested with all of them.
+        self.operations = SimpleNamespace(
+            ledger=Ledger(database=database, view=a_view(settings)),
+            processes=Processes(database=database, name="here", role="api"),
+        )
         self.drains = False
         admission = Admission(
             max_live=settings.max_live_jobs,

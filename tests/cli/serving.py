@@ -53,6 +53,10 @@ class Serving:
     def serving_pid(self) -> int:
         return int(httpx2.get(f"{self.url}/pid", trust_env=False).text)
 
+    def get(self, path: str) -> str:
+        """What one of its processes answers."""
+        return httpx2.get(f"{self.url}{path}", trust_env=False, timeout=DEADLINE_SECONDS).text
+
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 

@@ -11,6 +11,7 @@ import httpx2
 import psutil
 import pytest
 
+from generation_service.switching.supervision import ProcessIdentity
 from tests.cli.serving import Serving, eventually, is_free, is_gone
 
 
@@ -127,6 +128,59 @@ def test_a_start_that_fails_is_said_once_and_not_tried_for_ever(tmp_path: Path) 
     assert said.count("BROKEN: this start was broken on purpose") == 1
     assert "did not start" in said
     assert "Traceback" not in said
+
+
+def test_a_process_asks_its_supervisor_for_a_restart_and_hears_what_became_of_it(serving: Serving) -> None:
+    before = serving.serving_pid()
+
+    told = serving.get("/restart/first")
+
+    assert told == str(ProcessIdentity.of(serving.process.pid))
+    eventually(lambda: is_gone(before), what="the old process stayed")
+    eventually(lambda: serving.get("/words") == "first replaced \n", what="the successor was not told")
+
+
+def test_for_each_id_there_is_one_restart(serving: Serving) -> None:
+    """Whoever asks may ask again, and so may its successor, which cannot know whether it was heard."""
+    before = serving.serving_pid()
+    serving.get("/restart/first")
+    eventually(lambda: is_gone(before), what="the old process stayed")
+    between = serving.serving_pid()
+
+    serving.get("/restart/first")
+    serving.get("/restart/second")
+
+    eventually(lambda: is_gone(between), what="the second restart did not come")
+    words: list[str] = []
+    eventually(lambda: bool(words.append(serving.get("/words")) or words[-1]), what="nothing was said")
+    assert words[-1] == "second replaced \n"
+
+
+def test_the_predecessor_hears_that_its_successor_did_not_start(tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    with Serving(environment={"BROKEN_START": str(broken)}) as serving:
+        before = serving.wait_until_ready().serving_pid()
+        broken.touch()
+
+        serving.get("/restart/first")
+
+        words: list[str] = []
+        eventually(lambda: bool(words.append(serving.get("/words")) or words[-1]), what="nothing was said")
+        assert words[-1] == "first failed the successor ended with 3\n"
+        assert serving.serving_pid() == before
+
+
+def test_a_process_that_asks_and_dies_at_once_is_heard_or_replaced() -> None:
+    """The supervisor reads what lies in a line before it buries whoever was at its other end."""
+    with Serving(workers=2) as serving:
+        serving.wait_until_ready()
+        before = {child.pid for child in _api_processes(serving)}
+
+        serving.get("/restart/first")
+        os.kill(serving.serving_pid(), signal.SIGKILL)
+
+        eventually(lambda: all(is_gone(pid) for pid in before), what="an old process stayed")
+        eventually(lambda: len(_api_processes(serving)) == 2, what="not two processes")
 
 
 def test_several_processes_are_all_replaced_one_after_the_other() -> None:

@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from functools import partial
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, update
 
-from generation_service.database import Database
+from generation_service.database import Database, db_now
+from generation_service.database.operations import worker_mode
 from generation_service.errors import TransientError
-from generation_service.jobs import rerouting, settlement
+from generation_service.jobs import leadership, rerouting, settlement
 from generation_service.jobs.model import Backend, Job, JobId
+from generation_service.jobs.moving import MIGRATION_LEASE
 from generation_service.jobs.ports import StepOutcome, StepRun
 from generation_service.jobs.recovery import Rerouted
 from generation_service.jobs.routing import Carry, Mode, Rollout, current_mode
@@ -39,6 +41,12 @@ async def of_project(core: Core, count: int) -> list[Job]:
 
 async def backends(core: Core, submitted: Sequence[Job]) -> list[str]:
     return [(await core.jobs.get(job.id)).backend for job in submitted]
+
+
+async def age(core: Core, mode: Mode, seconds: float) -> None:
+    """Let this mode be as old as if it had been said so long ago."""
+    since = update(worker_mode).where(worker_mode.c.epoch == mode.epoch).values(since=db_now(-seconds))
+    await core.database.write(lambda connection: connection.execute(since))
 
 
 @pytest.fixture
@@ -108,11 +116,54 @@ async def test_with_nothing_carried_jobs_stay_where_they_are(core: Core) -> None
 async def test_without_an_rq_part_what_waits_for_it_always_goes(core: Core) -> None:
     await switch(core, "rq", "nothing")
     submitted = await of_project(core, 2)
-    await switch(core, "rq", "nothing", enabled=False)
+    mode = await switch(core, "rq", "nothing", enabled=False)
+    await core.recovery.turn()
+    assert await backends(core, submitted) == ["rq"] * 2, "who asks for it by name counts it, for a while"
 
+    await age(core, mode, 5.1)
     await core.recovery.turn()
 
     assert await backends(core, submitted) == ["background_tasks"] * 2
+
+
+async def test_what_somebody_moves_just_now_is_left_to_it(core: Core) -> None:
+    await switch(core, "rq", "nothing")
+    submitted = await of_project(core, 2)
+    await switch(core, "background_tasks", "waiting")
+    hold = partial(leadership.take_or_keep, name=MIGRATION_LEASE, holder="somebody", seconds=60)
+    await core.database.write(hold)
+
+    await core.recovery.turn()
+    assert await backends(core, submitted) == ["rq"] * 2
+
+    # When it has died, recovery goes on
+    await core.database.write(partial(leadership.give_up, name=MIGRATION_LEASE, holder="somebody"))
+    await core.recovery.turn()
+    assert await backends(core, submitted) == ["background_tasks"] * 2
+
+
+async def test_recovery_lets_others_move_once_it_has_done_so(core: Core) -> None:
+    await switch(core, "rq", "nothing")
+    await of_project(core, 2)
+    await switch(core, "background_tasks", "waiting")
+
+    await core.recovery.turn()
+
+    assert await core.database.write(
+        partial(leadership.take_or_keep, name=MIGRATION_LEASE, holder="somebody", seconds=60)
+    )
+
+
+@pytest.mark.parametrize("delivery", [1, 2])
+async def test_a_delivery_is_taken_back_only_as_it_was_seen(core: Core, delivery: int) -> None:
+    await switch(core, "rq", "nothing")
+    (job,) = await of_project(core, 1)
+
+    changed = await core.database.write(partial(rerouting.mark_undelivered, seen=[(job.id, delivery)]))
+
+    seen = delivery == job.delivery
+    assert changed == int(seen)
+    assert ((await core.jobs.get(job.id)).delivered_at is None) is seen
 
 
 async def test_recovery_keeps_fulfilling_the_wish(core: Core) -> None:

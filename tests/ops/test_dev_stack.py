@@ -5,13 +5,19 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from redis import Redis
+from sqlalchemy import Connection
 
+from generation_service.database import Database
 from generation_service.errors import ConfigurationError
+from generation_service.jobs.routing import current_mode
+from generation_service.switching.mode import Word, flag_in_force, say
+from generation_service.switching.processes import alive
 from scripts.dev_stack.__main__ import environment_for, read_arguments
 from scripts.dev_stack.places import HeldLock, Places
 from scripts.dev_stack.services import Services
@@ -21,7 +27,8 @@ from scripts.embedded.redis_server import EmbeddedRedis, server_pid
 from scripts.embedded.waiting import wait_until
 from tests.support.settings import SettingsFor
 
-SECONDS = 10.0
+SECONDS = 20.0
+WORKER = str(Path(sys.executable).with_name("generation-service"))
 SLEEPER = [sys.executable, "-c", "print('up', flush=True); import time; time.sleep(60)"]
 DEAF = [
     *(sys.executable, "-c"),
@@ -37,14 +44,16 @@ def places(tmp_path: Path) -> Iterator[Places]:
 
 
 class Kept:
-    """Services that note each death."""
+    """Services that note each death; each says `up` once it is."""
 
-    def __init__(self, places: Places, folder: Path, **commands: list[str]) -> None:
+    def __init__(
+        self, places: Places, folder: Path, environment: Mapping[str, str] | None = None, **commands: list[str]
+    ) -> None:
         self.deaths: list[tuple[str, int]] = []
         self.places = places
         self.services = Services(
             commands,
-            environment={},
+            environment=environment or {},
             folder=folder,
             places=places,
             died=lambda name, code, _pause: self.deaths.append((name, code)),
@@ -144,6 +153,44 @@ def test_all_services_are_ended_and_their_pid_files_removed(places: Places, tmp_
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+def test_a_worker_that_stands_by_and_comes_back_is_the_same_process_and_no_death(
+    places: Places, tmp_path: Path, database: Database, database_url: str, redis_server: EmbeddedRedis
+) -> None:
+    # Given a worker that is kept running
+    up = f"print('up', flush=True); import os; os.execv({sys.executable!r}, [{sys.executable!r}, {WORKER!r}, 'worker'])"
+    environment = {"DATABASE_URL": database_url, "REDIS_URL": redis_server.url, "LANG": "C.UTF-8"}
+    kept = Kept(places, tmp_path, environment, worker=[sys.executable, "-c", up])
+    try:
+        assert wait_until(lambda: states(database) == [(kept.pid("worker"), "serving")], SECONDS)
+
+        # When the RQ part is switched off and on again
+        for enabled, state in ((False, "standby"), (True, "serving"), (False, "standby")):
+            switch(database, enabled=enabled)
+            assert wait_until(lambda state=state: states(database) == [(kept.pid("worker"), state)], SECONDS), state
+            kept.services.ensure()
+
+        # Then nobody has died, and it is still known for what it is
+        assert kept.deaths == []
+        places.sweep(("worker",), tmp_path)
+        assert wait_until(lambda: kept.services.dead() == "worker", SECONDS)
+    finally:
+        kept.stop()
+
+
+def states(database: Database) -> list[tuple[int, str]]:
+    return [(one.pid, one.state) for one in database.read_now(lambda connection: alive(connection, "worker"))]
+
+
+def switch(database: Database, *, enabled: bool) -> None:
+    def write(connection: Connection) -> None:
+        mode = current_mode(connection)
+        assert mode
+        flag = replace(flag_in_force(mode), worker_system_enabled=enabled)
+        assert say(connection, Word(flag=flag, reason="a test", said_by="ana", source="operator"), after=mode.epoch)
+
+    database.write_now(write)
 
 
 def test_a_redis_that_is_named_and_answers_is_used_and_left_running(

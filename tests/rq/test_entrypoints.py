@@ -29,7 +29,7 @@ def test_the_names_that_rq_stores_are_those_of_the_functions() -> None:
 
 async def _submit_and_deliver(settings: Settings) -> Job:
     async with build(settings, "tool").running() as runtime:
-        submitted = await runtime.jobs.submit(NewJob(kind=PRUNE, user_id="ana", request={}))
+        submitted = await runtime.jobs.submit(NewJob(kind=PRUNE, user_id="ana", request={}, backend="rq"))
         runtime.adapter.deliver([submitted.job])
         return submitted.job
 

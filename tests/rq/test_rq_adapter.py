@@ -154,20 +154,6 @@ def test_what_cannot_be_looked_up_is_not_called_missing(redis_server: EmbeddedRe
             backend.queue_depths()
 
 
-def test_forgetting_takes_waiting_ids_away_and_leaves_the_others_in_order(redis_url: str) -> None:
-    jobs = [a_job() for _ in range(2500)]
-    deliver(redis_url, jobs)
-    wanted = {rq_id(job) for job in jobs[::2]}
-
-    with a_backend(redis_url) as backend:
-        taken = backend.forget([*wanted, "not-there"])
-
-    client = Redis.from_url(redis_url)
-    assert taken == wanted
-    assert rq_queue(client).job_ids == [rq_id(job) for job in jobs[1::2]]
-    assert not client.exists(f"rq:job:{rq_id(jobs[0])}")
-
-
 def test_what_was_delivered_before_the_end_is_sent(redis_url: str) -> None:
     jobs = [a_job() for _ in range(1200)]
 

@@ -77,12 +77,3 @@ def test_what_is_in_a_queue_is_not_missing_and_what_is_not_is(backend: RqBackend
 
     assert backend.missing([there, gone, replace(there, delivery=2)]) == {gone.id, there.id}
     assert backend.missing([there]) == set()
-
-
-def test_what_is_taken_away_is_named_once(backend: RqBackend, server: FakeServer) -> None:
-    job = waiting_job()
-    deliver_and_wait(backend, job)
-
-    assert backend.forget([f"{job.id}-1"]) == {f"{job.id}-1"}
-    assert backend.forget([f"{job.id}-1"]) == set()
-    assert delivered(server, "default") == []

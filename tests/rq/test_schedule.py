@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from redis import Redis
@@ -190,11 +191,10 @@ def test_the_ticker_survives_redis_and_the_database_being_away(redis_server: Emb
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_scheduler_ends_cleanly_on_a_signal(redis_url: str, sqlite_url: str, number: signal.Signals) -> None:
-    code = "from workers.schedule import run_scheduler; from generation_service.settings import load_settings; "
-    code += "run_scheduler(load_settings(None))"
+    program = Path(sys.executable).with_name("generation-service")
     environment = {**os.environ, "REDIS_URL": redis_url, "DATABASE_URL": sqlite_url}
     client = Redis.from_url(redis_url)
-    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=environment) as process:
+    with subprocess.Popen([program, "scheduler"], cwd=ROOT, env=environment) as process:
         try:
             eventually(lambda: client.keys("rq:scheduler_instance:*"))
             process.send_signal(number)

@@ -29,8 +29,10 @@ class Gate:
 
 
 @asynccontextmanager
-async def running(core: Core, capacity: int = 2) -> AsyncIterator[BackgroundRunner]:
-    runner = BackgroundRunner(executor=core.executor, heartbeat=core.heartbeat, capacity=capacity)
+async def running(core: Core, capacity: int = 2, reserved_for: str | None = None) -> AsyncIterator[BackgroundRunner]:
+    runner = BackgroundRunner(
+        executor=core.executor, heartbeat=core.heartbeat, capacity=capacity, reserved_for=reserved_for
+    )
     async with core.beating():
         runner.start()
         try:
@@ -101,6 +103,42 @@ async def test_what_runs_when_the_runner_stops_is_given_back(database: Database)
 
     released = await core.jobs.get(job.id)
     assert (released.status, released.failures) == ("pending", 0)
+
+
+async def test_a_backlog_does_not_hold_up_the_project_that_has_a_slot_of_its_own(database: Database) -> None:
+    gate = Gate()
+    core = Core(database, ToyKind({"one": gate}))
+    backlog = [await core.submit(priority="high") for _ in range(4)]
+
+    async with running(core, capacity=2, reserved_for="checks") as runner:
+        await until(lambda: _is(gate.inside == 2))
+        checks = [await core.submit(project_id="checks") for _ in range(2)]
+        runner.deliver(checks)
+        await until(lambda: _is(gate.inside == 3))
+
+        assert sorted(await statuses(core, checks)) == ["pending", "running"]
+        assert sorted(await statuses(core, backlog)) == ["pending"] * 2 + ["running"] * 2
+        gate.open.set()
+        await until(lambda: _all(core, backlog + checks, "completed"))
+
+    assert gate.most == 3
+
+
+async def test_the_reserved_slot_takes_no_other_project(database: Database) -> None:
+    gate = Gate()
+    core = Core(database, ToyKind({"one": gate}))
+    jobs = [await core.submit(project_id="others") for _ in range(4)]
+
+    async with running(core, capacity=2, reserved_for="checks") as runner:
+        await until(lambda: _is(gate.inside == 2))
+        check = await core.submit(project_id="checks")
+        runner.deliver([*jobs, check])  # whoever could take another would have taken it first
+        await until(lambda: _is(gate.inside == 3))
+        assert await statuses(core, [check]) == ["running"]
+        gate.open.set()
+        await until(lambda: _all(core, [*jobs, check], "completed"))
+
+    assert gate.most == 3
 
 
 async def test_another_runner_takes_what_the_first_leaves(database: Database) -> None:

@@ -83,9 +83,18 @@ def _create_restarts() -> None:
         sa.Column("requested_at", UtcDateTime(), nullable=False),
         sa.Column("completed_at", UtcDateTime(), nullable=True),
         sa.Column("error", Json, nullable=True),
+        sa.Column("processes", Json, nullable=True),
         sa.PrimaryKeyConstraint("id", name="pk_restarts"),
     )
     op.create_index("ix_restarts_requested_at", "restarts", ["requested_at"])
+    op.create_index(
+        "ux_restarts_running",
+        "restarts",
+        ["supervisor"],
+        unique=True,
+        postgresql_where=_UNDER_WAY,
+        sqlite_where=_UNDER_WAY,
+    )
 
 
 def _create_switches() -> None:

@@ -1,0 +1,110 @@
+"""Standby of `worker` and `scheduler`: wait before work while the RQ part is switched off, and begin anew after it.
+
+A process that has worked becomes a fresh one of the same number (execv) before it waits: so the memory
+is given back, and no connection, thread or handler of the work is left. Between the two images SIGTERM
+and SIGINT are blocked, so that one that comes just then is answered by the new image, in good order.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from types import FrameType
+from typing import NoReturn
+
+from generation_service.cli.terminal import open_database, prepare_database, tell
+from generation_service.jobs.routing import Mode
+from generation_service.settings import Settings
+from generation_service.switching.mode import environment_says
+from generation_service.switching.processes import Processes, name_process
+from generation_service.switching.standby import Standby, is_wanted
+from workers.adapter import WorkerAdapter
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_SHORT_GRACE_SECONDS = 5.0
+
+
+class Ending:
+    """SIGTERM and SIGINT of a process, from its first line to its last; needs the main thread."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+        self._listener: Callable[[], None] | None = None
+        for number in _SIGNALS:
+            signal.signal(number, self._note)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)  # an image before this one may have left them blocked
+
+    def listen(self, stop: Callable[[], None]) -> None:
+        """Have `stop` called on the running event loop at each signal, soon where one has come already."""
+        loop = asyncio.get_running_loop()
+        self._listener = lambda: _schedule(loop, stop)
+        if self.asked.is_set():
+            self._listener()
+
+    def block(self) -> None:
+        """Let the signals wait for the next image of this process, from now on."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+
+    def _note(self, _number: int, _frame: FrameType | None) -> None:
+        self.asked.set()
+        if self._listener:
+            self._listener()
+
+
+Work = Callable[[Ending], bool]
+"""Works until it is told to end, or the RQ part is switched off: True in that case."""
+
+
+def work_while_wanted(settings: Settings, role: str, work: Work, *, patient: bool = True) -> None:
+    """Wait until the RQ part is switched on, then work; if it is switched off meanwhile, begin anew, and wait.
+
+    Without `patient` it never waits: then it returns. Raises ConfigurationError.
+    """
+    ending = Ending()
+    if not _wait_until_wanted(settings, role, ending, patient=patient):
+        return
+    if work(ending) and patient:
+        ending.block()
+        if not ending.asked.is_set():
+            _begin_anew()
+
+
+def grace_seconds(settings: Settings, mode: Mode) -> float:
+    """How long jobs may go on where the RQ part is switched off: shortly, if running ones are taken over anyway."""
+    longest = settings.shutdown_grace_seconds
+    return min(longest, _SHORT_GRACE_SECONDS) if mode.moves == "running" else longest
+
+
+def _wait_until_wanted(settings: Settings, role: str, ending: Ending, *, patient: bool) -> bool:
+    """Wait until the RQ part is switched on; False: this process is to end.
+
+    Says what the environment says first, as every process does at its start.
+    """
+    prepare_database(settings)
+    database = open_database(settings)
+    try:
+        flag, host = WorkerAdapter(settings, {}).flag, socket.gethostname()
+        database.write_now(lambda connection: environment_says(connection, flag, host=host, role=role))
+        if database.read_now(is_wanted):
+            return not ending.asked.is_set()
+        tell("standby.begins" if patient else "standby.not_wanted")
+        processes = Processes(database=database, name=name_process(role), role=role)
+        return patient and Standby(database=database, processes=processes).wait(ending.asked)
+    finally:
+        database.close()
+
+
+def _begin_anew() -> NoReturn:
+    """Become what was started, as if it were started now: the same command, environment and number."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - this very program
+
+
+def _schedule(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:
+    with suppress(RuntimeError):  # the event loop has been closed: what it ran has ended
+        loop.call_soon_threadsafe(stop)

@@ -1,0 +1,189 @@
+"""The conditions of an automatic rollback: what each measures, and the threshold beyond which it holds."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, select
+
+from generation_service.database import db_now
+from generation_service.database.operations import processes
+from generation_service.database.tables import events, jobs
+from generation_service.jobs import claims
+from generation_service.jobs.model import Json
+from generation_service.jobs.routing import Mode
+from generation_service.settings import Settings
+from generation_service.switching import user_reports
+from generation_service.switching.figures import rollback_figures
+from generation_service.switching.observations import redis_seen
+from generation_service.switching.processes import alive
+from generation_service.switching.state import read_state
+
+_OLDEST_LOOKED_AT = 200  # waiting jobs, by acceptance: the one that has waited longest is among them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What was measured, and what shows it."""
+
+    value: float = 0.0
+    evidence: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a measurement may need besides the database: the mode in force, this host's memory, the last ledger."""
+
+    settings: Settings
+    mode: Mode
+    memory_percent: float
+    ledger_faults: int = 0
+
+
+Measure = Callable[[Connection, Surroundings], Reading]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """Holds while its value is over `threshold`, in `unit`.
+
+    `holds_seconds`: for so long it must hold before it counts. `advice`: it never starts a rollback.
+    `off`: it is not looked at.
+    """
+
+    name: str
+    threshold: float
+    unit: str
+    measure: Measure
+    holds_seconds: float = 0.0
+    advice: bool = False
+    off: bool = False
+
+
+def conditions(settings: Settings) -> Sequence[Condition]:
+    """All of them, as these settings have them; a threshold of 0 switches one off."""
+    hold = settings.rollback_hold_seconds
+    limit = settings.worker_memory_limit_bytes
+    slower = 1 + settings.advise_on_slowdown_percent / 100
+    return [
+        _condition("redis", settings.rollback_on_redis_seconds, "seconds", _redis),
+        _condition("crashes", settings.rollback_on_crashes, "crashes", _crashes),
+        _condition("waiting", settings.rollback_on_waiting_seconds, "seconds", _waiting),
+        _condition("memory", settings.rollback_on_memory_percent, "percent", _memory, holds_seconds=hold),
+        _condition("worker_memory", limit, "bytes", _worker_memory, holds_seconds=hold),
+        _condition("response_time", settings.advise_on_response_seconds, "seconds", _response_time, advice=True),
+        Condition(name="ledger", threshold=0, unit="faults", measure=_ledger, advice=True),
+        Condition(
+            name="slowdown",
+            threshold=slower,
+            unit="ratio",
+            measure=_slowdown,
+            advice=True,
+            off=not settings.advise_on_slowdown_percent,
+        ),
+        _condition("user_reports", settings.advise_on_user_reports, "reports", _user_reports, advice=True),
+    ]
+
+
+def _condition(
+    name: str, threshold: float, unit: str, measure: Measure, *, holds_seconds: float = 0.0, advice: bool = False
+) -> Condition:
+    return Condition(
+        name=name,
+        threshold=threshold,
+        unit=unit,
+        measure=measure,
+        holds_seconds=holds_seconds,
+        advice=advice,
+        off=not threshold,
+    )
+
+
+def _redis(connection: Connection, around: Surroundings) -> Reading:  # noqa: ARG001 - the shape of a measurement
+    seen = redis_seen(connection)
+    evidence = {"failing_since": _text(seen.failing_since), "reached_at": _text(seen.reached_at)}
+    return Reading(value=round(seen.failing.total_seconds(), 1), evidence=evidence)
+
+
+def _crashes(connection: Connection, around: Surroundings) -> Reading:
+    """Worker processes that fell silent without a goodbye, within the window and since this mode began."""
+    window = timedelta(seconds=around.settings.rollback_on_crashes_window_seconds)
+    now: datetime = connection.execute(select(db_now())).scalar_one()
+    found = (
+        select(processes.c.name)
+        .where(
+            processes.c.role == "worker",
+            processes.c.state == "crashed",
+            processes.c.ended_at > max(now - window, around.mode.since),
+        )
+        .order_by(processes.c.ended_at.desc())
+    )
+    names = list(connection.execute(found).scalars())
+    return Reading(value=len(names), evidence={"processes": names[:10]})
+
+
+def _waiting(connection: Connection, around: Surroundings) -> Reading:  # noqa: ARG001 - as above
+    """For how long the due job that has waited longest for RQ has waited; nothing while somebody has paused.
+
+    A job waits since its last event, or since it became due: when it was accepted says little of one that was
+    released or retried.
+    """
+    if read_state(connection).paused is not None:
+        return Reading()
+    oldest = (
+        select(jobs.c.id, jobs.c.seq, jobs.c.due_at)
+        .where(jobs.c.status == "pending", jobs.c.backend == "rq", claims.is_due())
+        .order_by(jobs.c.id)
+        .limit(_OLDEST_LOOKED_AT)
+        .subquery()
+    )
+    since = select(oldest.c.id, oldest.c.due_at, events.c.created_at).join(
+        events, (events.c.job_id == oldest.c.id) & (events.c.sequence == oldest.c.seq)
+    )
+    now: datetime = connection.execute(select(db_now())).scalar_one()
+    waits = {row.id: now - max(row.due_at or row.created_at, row.created_at) for row in connection.execute(since)}
+    if not waits:
+        return Reading()
+    job_id = max(waits, key=lambda one: waits[one])
+    return Reading(value=round(waits[job_id].total_seconds(), 1), evidence={"job_id": job_id})
+
+
+def _memory(connection: Connection, around: Surroundings) -> Reading:
+    """The fullest host: each process says how full its own is; of this one it is known without asking."""
+    told = {one.name: float(one.figures.get("memory_percent") or 0) for one in alive(connection)}
+    fullest = max(told, key=lambda name: told[name], default=None)
+    if fullest is None or told[fullest] <= around.memory_percent:
+        return Reading(value=round(around.memory_percent, 1))
+    return Reading(value=round(told[fullest], 1), evidence={"process": fullest})
+
+
+def _worker_memory(connection: Connection, around: Surroundings) -> Reading:  # noqa: ARG001 - as above
+    held = {one.name: float(one.figures.get("rss_bytes") or 0) for one in alive(connection, "worker")}
+    largest = max(held, key=lambda name: held[name], default=None)
+    return Reading(value=held[largest], evidence={"process": largest}) if largest else Reading()
+
+
+def _response_time(connection: Connection, around: Surroundings) -> Reading:  # noqa: ARG001 - as above
+    return Reading(value=round(rollback_figures(connection).answer_seconds or 0.0, 3))
+
+
+def _slowdown(connection: Connection, around: Surroundings) -> Reading:
+    ratio = rollback_figures(connection).performance_ratio(around.settings.rollback_baseline_seconds)
+    return Reading(value=round(1 / ratio, 3), evidence={"performance_ratio": round(ratio, 3)})
+
+
+def _ledger(connection: Connection, around: Surroundings) -> Reading:  # noqa: ARG001 - as above
+    return Reading(value=around.ledger_faults)
+
+
+def _user_reports(connection: Connection, around: Surroundings) -> Reading:  # noqa: ARG001 - as above
+    return Reading(value=user_reports.count_since(connection))
+
+
+def in_words(condition: Condition, reading: Reading) -> str:
+    """What a condition has found, as the reason of a rollback."""
+    return f"trigger {condition.name}: {reading.value:g} {condition.unit}, over {condition.threshold:g}"
+
+
+def _text(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None

@@ -1,0 +1,96 @@
+"""Observations: what processes have seen of Redis, in a row that any of them writes, so that one's view is not all.
+
+A series of failures counts from its first one, and is broken by any process that reaches Redis; and by
+a gap in which nobody tried, as when the service was down: a row from before says nothing of now.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from generation_service.database import Database, db_now
+from generation_service.database.tables import service_state
+from generation_service.database.upsert import upsert
+
+REDIS_SEEN = "redis_seen"
+
+GAP_SECONDS = 10.0
+"""So long without a try, and a series of failures begins anew."""
+
+_REFRESH_SECONDS = 2.0  # a try that changes nothing is written down this often only
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedisSeen:
+    """What is known of Redis at `now`, in database time; None: never."""
+
+    now: datetime
+    reached_at: datetime | None = None
+    failing_since: datetime | None = None
+    tried_at: datetime | None = None
+
+    @property
+    def failing(self) -> timedelta:
+        """For how long every try of every process has failed; zero where one has not, or nobody has tried of late."""
+        if self.failing_since is None or self._is_old:
+            return timedelta(0)
+        return self.now - self.failing_since
+
+    @property
+    def _is_old(self) -> bool:
+        return self.tried_at is None or self.now - self.tried_at > timedelta(seconds=GAP_SECONDS)
+
+    def needs(self, *, reached: bool) -> bool:
+        """Whether a try with this result is worth a write."""
+        if self._is_old or reached == (self.failing_since is not None) or self.tried_at is None:
+            return True
+        return self.now - self.tried_at > timedelta(seconds=_REFRESH_SECONDS)
+
+    def after(self, *, reached: bool) -> dict[str, str | None]:
+        """The row after a try with this result."""
+        since = self.failing_since if not self._is_old else None
+        return {
+            "reached_at": _text(self.now if reached else self.reached_at),
+            "failing_since": None if reached else _text(since or self.now),
+            "tried_at": _text(self.now),
+        }
+
+
+def redis_seen(connection: Connection, *, lock: bool = False) -> RedisSeen:
+    """What is known of Redis."""
+    wanted = select(service_state.c.value).where(service_state.c.name == REDIS_SEEN)
+    value: dict[str, Any] = connection.execute(wanted.with_for_update() if lock else wanted).scalar_one_or_none() or {}
+    now: datetime = connection.execute(select(db_now())).scalar_one()
+    return RedisSeen(now=now, **{name: datetime.fromisoformat(at) if at else None for name, at in value.items()})
+
+
+def note(connection: Connection, *, reached: bool) -> None:
+    """Write down a try."""
+    value = redis_seen(connection, lock=True).after(reached=reached)
+    row = {"value": value, "updated_at": db_now()}
+    statement = upsert(connection, service_state).values(name=REDIS_SEEN, **row)
+    connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=row))
+
+
+class RedisWatch:
+    """Tries to reach Redis, and writes down what comes of it. `ping` is blocking and bounded in time."""
+
+    def __init__(self, *, database: Database, ping: Callable[[], bool]) -> None:
+        self._database = database
+        self._ping = ping
+
+    async def look(self) -> None:
+        """Try once. Raises DatabaseUnavailable."""
+        reached = await asyncio.to_thread(self._ping)
+        seen = await self._database.read(redis_seen)
+        if seen.needs(reached=reached):
+            await self._database.write(partial(note, reached=reached))
+
+
+def _text(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None

@@ -340,8 +340,21 @@ def terminal_locale() -> str | None:
     return os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG")
 
 
+# Those that are a secret, and those that may hold one.
 _SECRET = frozenset(
-    {"admin_token", "api_token", "api_tokens", "llm_api_key", "database_url", "redis_url", "rollback_webhook_url"}
+    {
+        "admin_token",
+        "api_token",
+        "api_tokens",
+        "api_url",
+        "database_url",
+        "llm_api_key",
+        "llm_base_url",
+        "redis_url",
+        "rollback_webhook_url",
+        "s3_endpoint_url",
+        "search_base_url",
+    }
 )
 
 

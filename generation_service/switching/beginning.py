@@ -20,6 +20,10 @@ from generation_service.switching.switches import NewSwitch, Switch, SwitchKind
 _FIRST = {"rollback": "flag", "rollforward": "wake"}
 
 
+class SpokenOver(Exception):
+    """Somebody else has said a mode in this very moment."""
+
+
 Within = Callable[[Connection, str], None]
 """A write that belongs to a beginning; it is told the switch's id."""
 
@@ -94,13 +98,13 @@ def _begin(
 
 
 def _say(connection: Connection, wanted: Rollback | Rollforward, mode: Mode | None, flag: Flag) -> Mode:
-    """Say the mode, where it is not in force already. Raises Refused `mode_spoken_over`: somebody was faster."""
+    """Say the mode, where it is not in force already. Raises SpokenOver: somebody was faster."""
     if mode is not None and flag == flag_in_force(mode):
         return mode
     word = Word(flag=flag, reason=storable(wanted.reason), said_by=wanted.said_by, source=wanted.source)
     said = say(connection, word, after=mode.epoch if mode else 0)
     if said is None:
-        raise Refused("mode_spoken_over", 409)
+        raise SpokenOver
     return said
 
 

@@ -25,7 +25,7 @@ from generation_service.jobs.queries import Page
 from generation_service.switching import beginning, switches
 from generation_service.switching.asked import Rollback, Rollforward
 from generation_service.switching.audit import record
-from generation_service.switching.beginning import Within
+from generation_service.switching.beginning import SpokenOver, Within
 from generation_service.switching.parts import Notify, Parts
 from generation_service.switching.steps import Done, Steps, next_step
 from generation_service.switching.switches import LEASE_SECONDS, Switch
@@ -156,9 +156,8 @@ class Switchover:
         for _ in range(_MOST_TRIES):
             try:
                 return await self._database.write(partial(begin, holder=self._holder()))
-            except Refused as refused:
-                if refused.code != "mode_spoken_over":
-                    raise
+            except SpokenOver:
+                continue
         raise Refused("mode_has_changed", 409)
 
     async def _finish(self, switch: Switch, on_step: OnStep) -> Switch:

@@ -26,9 +26,11 @@ _HELP: dict[str, dict[str, str]] = {
     ".serve.workers": {"en": "API processes.", "ko": "API 프로세스 수."},
     ".worker": {
         "en": "Run jobs from RQ, many at once in this process. SIGTERM lets them go on for a while, then gives them "
-        "back at their last step. With WORKER_SYSTEM_ENABLED=false it says so and exits 0.",
+        "back at their last step. While an operator has switched the RQ part off it stands by, without Redis, and "
+        "comes back by itself. With WORKER_SYSTEM_ENABLED=false it says so and exits 0.",
         "ko": "RQ의 작업을 한 프로세스에서 여러 개씩 실행합니다. SIGTERM을 받으면 잠시 더 실행한 뒤, 남은 작업을 "
-        "마지막으로 저장된 단계에서 반납합니다. WORKER_SYSTEM_ENABLED=false이면 그 사실을 알리고 0으로 종료합니다.",
+        "마지막으로 저장된 단계에서 반납합니다. 운영자가 RQ 부분을 끈 동안에는 Redis 연결 없이 기다리다가 다시 켜지면 "
+        "스스로 돌아옵니다. WORKER_SYSTEM_ENABLED=false이면 그 사실을 알리고 0으로 종료합니다.",
     },
     ".worker.queues": {
         "en": "Queues, most urgent first, separated by commas [default: all].",
@@ -40,8 +42,10 @@ _HELP: dict[str, dict[str, str]] = {
     },
     ".worker.burst": {"en": "End when the queues are empty.", "ko": "큐가 비면 종료합니다."},
     ".scheduler": {
-        "en": "Tick schedules in durable mode, by rq-scheduler. Several may run; each firing happens once.",
-        "ko": "내구성 모드에서 rq-scheduler로 일정을 실행합니다. 여러 개를 띄워도 각 일정은 한 번만 실행됩니다.",
+        "en": "Tick schedules in durable mode, by rq-scheduler. Several may run; each firing happens once. It stands "
+        "by while the RQ part is switched off.",
+        "ko": "내구성 모드에서 rq-scheduler로 일정을 실행합니다. 여러 개를 띄워도 각 일정은 한 번만 실행됩니다. RQ "
+        "부분이 꺼져 있는 동안에는 기다립니다.",
     },
     ".migrate": {
         "en": "Bring the database's schema to this version.",

@@ -5,7 +5,6 @@ RESTART_LOAD=full asks for the long version: 50 requests a second, 50 streams, 1
 
 import os
 import signal
-import socket
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -252,8 +251,6 @@ def test_a_process_that_another_program_keeps_is_not_restarted_and_its_parent_no
     restartable: Restartable,
 ) -> None:
     running = restartable.stack
-    with socket.create_server(("127.0.0.1", running.port)):
-        pass  # free, as `Stack` found it
     uvicorn = [sys.executable, "-m", "uvicorn", "--factory", "generation_service.app:app_from_environment"]
     program = Program(
         command=[*uvicorn, "--port", str(running.port), "--workers", "2"],

@@ -159,13 +159,16 @@ def use(part: RqPart, provider: Provider, **settings: str) -> None:
     part.stack.settings.update(model | settings)
 
 
-def test_a_worker_whose_redis_is_dead_stands_by_all_the_same(part: RqPart, redis_server: EmbeddedRedis) -> None:
+@pytest.mark.parametrize("trouble", ["kill", "freeze"])
+def test_a_worker_whose_redis_does_not_answer_stands_by_all_the_same(
+    part: RqPart, redis_server: EmbeddedRedis, trouble: str
+) -> None:
     part.stack.settings["REDIS_URL"] = redis_server.url
     for role in ROLES:
         part.stack.start(role, role)
         part.until_state(role, "serving")
 
-    redis_server.kill()
+    getattr(redis_server, trouble)()
     part.say(enabled=False)
 
     for role in ROLES:

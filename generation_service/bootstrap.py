@@ -3,14 +3,14 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
 
 from sqlalchemy import Connection
 
+from generation_service.bootstrap_operations import Role, Shared, Trial, build_operations, build_processes
 from generation_service.database import Database, totals
 from generation_service.documents import DocumentKind, Documents, Ingester, Parser, Reading
 from generation_service.errors import DatabaseUnavailable
@@ -19,8 +19,7 @@ from generation_service.jobs.execution import Executor, Limits
 from generation_service.jobs.heartbeat import Heartbeat
 from generation_service.jobs.loops import Loop
 from generation_service.jobs.model import Backend
-from generation_service.jobs.moving import Mover
-from generation_service.jobs.ports import Delivery, DeliveryBackend, JobKind, RunListener
+from generation_service.jobs.ports import DeliveryBackend, JobKind, RunListener
 from generation_service.jobs.pruning import PRUNE, PruneKind
 from generation_service.jobs.recovery import Pace, Recovery
 from generation_service.jobs.retries import RetryPolicy
@@ -33,37 +32,19 @@ from generation_service.objects import ObjectStore
 from generation_service.pipeline.kind import GenerationKind, Tools
 from generation_service.search import SearchProvider, open_search
 from generation_service.settings import Settings
-from generation_service.switching.canary import Canary, CanaryKind
-from generation_service.switching.gates import Gates
-from generation_service.switching.ledger import Ledger
-from generation_service.switching.migration import Migration
-from generation_service.switching.mode import Flag, environment_says
-from generation_service.switching.notify import Notifier
-from generation_service.switching.observations import RedisWatch
+from generation_service.switching.canary import CanaryKind
+from generation_service.switching.mode import environment_says
 from generation_service.switching.operations import Operations
-from generation_service.switching.parts import Parts
-from generation_service.switching.ports import RqView
-from generation_service.switching.processes import Processes, name_process
-from generation_service.switching.rehearsal import rehearse
-from generation_service.switching.restarts import Restarts
+from generation_service.switching.processes import name_process
 from generation_service.switching.state import StateFollower
-from generation_service.switching.supervision import supervision
-from generation_service.switching.switchover import Switchover
-from generation_service.switching.sync import StatusSync
-from generation_service.switching.triggers import Triggers
 from generation_service.switching.watch import Watch
 from generation_service.telemetry import JobTelemetry
-from generation_service.telemetry.memory import system_memory
 from generation_service.wakeups import Fanout, open_wakeups
 from workers.adapter import WorkerAdapter
 from workers.background_adapter import VERIFICATION_PROJECT, BackgroundRunner
-from workers.probe import write_and_read_back
 from workers.redis_connection import connect
 from workers.rq_adapter import RqBackend
 from workers.rq_view import RedisView
-
-Role = Literal["api", "worker", "scheduler", "tool"]
-"""What a process is: who has a role other than `tool` may run jobs, or tick schedules."""
 
 _TICK_SECONDS = 5.0
 _TOTALS_SECONDS = 1.0
@@ -187,7 +168,7 @@ def build(settings: Settings, role: Role) -> Runtime:
     telemetry = JobTelemetry()
     objects = ObjectStore.open(settings.storage_url, endpoint_url=settings.s3_endpoint_url)
     model, search = open_model(settings), open_search(settings)
-    shared = _Shared(
+    shared = Shared(
         settings=settings,
         role=role,
         process=name_process(role),
@@ -227,116 +208,18 @@ def build(settings: Settings, role: Role) -> Runtime:
         model=model,
         search=search,
         rq_view=view,
-        operations=_operations(
+        operations=build_operations(
             shared,
             backends,
             view,
-            processes=_processes(shared, background, telemetry),
+            processes=build_processes(shared, background, telemetry),
             flag=adapter.flag,
-            trial=_Trial(jobs, adapter, rq.ping),
+            trial=Trial(jobs, adapter, rq.ping),
         ),
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Shared:
-    """What those who run jobs and those who rescue them have in common."""
-
-    settings: Settings
-    role: Role
-    process: str
-    database: Database
-    kinds: Mapping[str, JobKind]
-    wakeups: Fanout
-
-
-@dataclass(frozen=True)
-class _Trial:
-    """What RQ is tried out with."""
-
-    jobs: Jobs
-    delivery: Delivery
-    ping: Callable[[], bool]
-
-
-def _operations(
-    shared: _Shared,
-    backends: Mapping[Backend, DeliveryBackend],
-    view: RqView,
-    *,
-    processes: Processes,
-    flag: Flag,
-    trial: _Trial,
-) -> Operations:
-    database = shared.database
-    mover = Mover(database=database, backends=backends, wakeups=shared.wakeups)
-    migration = Migration(process=shared.process, database=database, mover=mover, view=view)
-    sync, ledger = StatusSync(database=database, view=view), Ledger(database=database, view=view)
-    gates = _gates(shared, trial, ledger)
-    parts = Parts(database=database, migration=migration, sync=sync, ledger=ledger, gates=gates)
-    switchover = Switchover(process=shared.process, parts=parts, notify=Notifier(shared.settings).tell)
-    return Operations(
-        settings=shared.settings,
-        database=database,
-        process=shared.process,
-        migration=migration,
-        sync=sync,
-        ledger=ledger,
-        switchover=switchover,
-        triggers=Triggers(
-            process=shared.process,
-            settings=shared.settings,
-            database=database,
-            switchover=switchover,
-            ledger=ledger,
-            redis=RedisWatch(database=database, ping=trial.ping),
-            memory_percent=_memory_percent,
-        ),
-        processes=processes,
-        restarts=Restarts(
-            database=database,
-            supervision=supervision(),
-            rehearse=rehearse,
-            environment=flag,
-            grace_seconds=shared.settings.shutdown_grace_seconds,
-        ),
-    )
-
-
-def _gates(shared: _Shared, trial: _Trial, ledger: Ledger) -> Gates:
-    settings = shared.settings
-    patience = settings.rollforward_gate_seconds
-    return Gates(
-        database=shared.database,
-        probe=partial(write_and_read_back, settings.redis_address, timeout_seconds=settings.redis_timeout_seconds),
-        canary=Canary(jobs=trial.jobs, delivery=trial.delivery, patience_seconds=patience),
-        ledger=ledger,
-        patience_seconds=patience,
-    )
-
-
-def _memory_percent() -> float:
-    return system_memory().percent
-
-
-def _processes(shared: _Shared, background: BackgroundRunner, telemetry: JobTelemetry) -> Processes:
-    keeper = supervision()
-    supervisor = str(keeper.identity) if keeper else None
-    processes = Processes(database=shared.database, name=shared.process, role=shared.role, supervisor=supervisor)
-    processes.report(lambda: {"memory_percent": round(_memory_percent(), 1)})
-    if shared.role == "api":
-        capacity = shared.settings.background_max_concurrency
-        processes.report(lambda: {"active": background.active, "capacity": capacity})
-        processes.report(lambda: _answers(telemetry))
-    return processes
-
-
-def _answers(telemetry: JobTelemetry) -> dict[str, float]:
-    recent = telemetry.answers.recent()
-    return {"answers": recent.count, "answer_seconds": recent.seconds}
-
-
-def _executor(shared: _Shared, heartbeat: Heartbeat, listener: RunListener) -> Executor:
+def _executor(shared: Shared, heartbeat: Heartbeat, listener: RunListener) -> Executor:
     settings = shared.settings
     return Executor(
         process=shared.process,
@@ -354,7 +237,7 @@ def _executor(shared: _Shared, heartbeat: Heartbeat, listener: RunListener) -> E
     )
 
 
-def _recovery(shared: _Shared, backends: Mapping[Backend, DeliveryBackend]) -> Recovery:
+def _recovery(shared: Shared, backends: Mapping[Backend, DeliveryBackend]) -> Recovery:
     settings = shared.settings
     return Recovery(
         process=shared.process,

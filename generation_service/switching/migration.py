@@ -117,15 +117,17 @@ class Migration:
         include_running: bool,
         dry_run: bool,
         by: str,
+        epoch: int | None = None,
         tell: Tell | None = None,
     ) -> MigrationResult:
         """Move what waits at `source` to `target`, with `include_running` what runs there too, and tidy up RQ.
 
-        `tell` hears of each batch.
+        `tell` hears of each batch. With `epoch` nothing is done once another mode is in force: a switch that was
+        slower must not undo the next one.
 
-        Raises Refused: `same_backend` (422), `rq_switched_off` (409: nothing would run them there),
-        `migration_under_way` (409: another one has not ended in time); DatabaseUnavailable: whatever was
-        moved is moved, and running it again goes on from there.
+        Raises Refused: `same_backend` (422), `mode_has_changed` (409), `rq_switched_off` (409: nothing would run
+        them there), `migration_under_way` (409: another one has not ended in time); DatabaseUnavailable: whatever
+        was moved is moved, and running it again goes on from there.
         """
         if source == target:
             raise Refused("same_backend", 422)
@@ -137,7 +139,7 @@ class Migration:
             await self._tidy_up(order, result, moving=await self._preview(order, result))
         else:
             async with self._lease() as holder:
-                decide = partial(_wish, source=source, target=target, carry=carry)
+                decide = partial(_wish, source=source, target=target, carry=carry, epoch=epoch)
                 order = replace(await self._database.write(decide), holder=holder)
                 await self._move(order, result, tell)
                 await self._tidy_up(order, result, moving=set())
@@ -241,7 +243,10 @@ class Migration:
 
 def _order(connection: Connection, source: Backend, target: Backend, carry: Carry) -> _Order:
     """What is to be done as things stand; raises Refused where nothing could run the jobs there."""
-    mode = current_mode(connection) or _silence(connection)
+    return _order_under(current_mode(connection) or _silence(connection), source, target, carry)
+
+
+def _order_under(mode: Mode, source: Backend, target: Backend, carry: Carry) -> _Order:
     if target == "rq" and not mode.enabled:
         raise Refused("rq_switched_off", 409)
     wish = mode if mode.target == target else replace(mode, backend=target, enabled=True, rollout=Rollout())
@@ -249,22 +254,23 @@ def _order(connection: Connection, source: Backend, target: Backend, carry: Carr
     return _Order(wish=wish, source=source, statuses=statuses)
 
 
-def _wish(connection: Connection, source: Backend, target: Backend, carry: Carry) -> _Order:
+def _wish(connection: Connection, source: Backend, target: Backend, carry: Carry, epoch: int | None) -> _Order:
     """As `_order`; and where the mode has the same target, the wish becomes its own.
 
     Where it has the other one, what it took along is withdrawn: it would move these jobs back, and this is the
     later word.
     """
-    order = _order(connection, source, target, carry)
-    mode = current_mode(connection)
-    if mode is not None:
-        agrees = mode.target == target
-        others = _CARRIES[: _CARRIES.index(carry)] if agrees else _CARRIES[1:]
-        connection.execute(
-            update(worker_mode)
-            .where(worker_mode.c.epoch == mode.epoch, worker_mode.c.carry.in_(others))
-            .values(carry=carry if agrees else "nothing")
-        )
+    mode = current_mode(connection) or _silence(connection)
+    if epoch is not None and mode.epoch != epoch:
+        raise Refused("mode_has_changed", 409)
+    order = _order_under(mode, source, target, carry)
+    agrees = mode.target == target
+    others = _CARRIES[: _CARRIES.index(carry)] if agrees else _CARRIES[1:]
+    connection.execute(
+        update(worker_mode)
+        .where(worker_mode.c.epoch == mode.epoch, worker_mode.c.carry.in_(others))
+        .values(carry=carry if agrees else "nothing")
+    )
     return order
 
 

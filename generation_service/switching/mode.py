@@ -60,7 +60,9 @@ def environment_says(connection: Connection, flag: Flag, *, host: str, role: str
         reason = "the environment has changed"
     else:
         return mode
-    word = Word(flag=flag, reason=reason, said_by=f"{role}@{host}", source="environment")
+    # What was asked to be taken along stays asked for where the environment says what is in force already.
+    carry: Carry = mode.carry if mode is not None and flag == flag_in_force(mode) else "nothing"
+    word = Word(flag=flag, carry=carry, reason=reason, said_by=f"{role}@{host}", source="environment")
     said = say(connection, word, after=mode.epoch if mode else 0) or current_mode(connection)
     if said is None:
         raise AssertionError("a mode was just said")

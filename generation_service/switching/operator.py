@@ -44,14 +44,7 @@ def preview(connection: Connection, wish: ModeWish, environment: Flag) -> Effect
 
     Raises Refused: `reason_required`, `flag_required` (422), `switch_under_way` (409).
     """
-    _check(connection, wish)
-    before = current_mode(connection)
-    flag, carry = _meant(wish, before, environment)
-    was = mode_json(before) if before else None
-    jobs = count_live(connection)
-    if before is not None and _says(before) == (flag, carry):
-        return Effect(changed=False, before=was, after=was, jobs=jobs)
-    return Effect(changed=True, before=was, after=_meaning(flag, carry), jobs=jobs)
+    return _preview(connection, wish, environment, current_mode(connection))
 
 
 def fulfil(connection: Connection, wish: ModeWish, environment: Flag) -> Effect:
@@ -60,10 +53,11 @@ def fulfil(connection: Connection, wish: ModeWish, environment: Flag) -> Effect:
     Raises Refused as `preview` does, and `mode_changed` (409) where others speak all the time.
     """
     for _ in range(_MOST_TRIES):
-        effect = preview(connection, wish, environment)
+        # Once, and before the look for a switch: one that begins in between has said the mode that comes after this.
+        before = current_mode(connection)
+        effect = _preview(connection, wish, environment, before)
         if not effect.changed:
             return effect
-        before = current_mode(connection)
         flag, carry = _meant(wish, before, environment)
         word = Word(flag=flag, carry=carry, reason=wish.reason.strip(), said_by=wish.said_by, source="operator")
         said = say(connection, word, after=before.epoch if before else 0)
@@ -87,6 +81,16 @@ def mode_json(mode: Mode) -> dict[str, Json]:
         "reason": mode.reason,
         "source": mode.source,
     }
+
+
+def _preview(connection: Connection, wish: ModeWish, environment: Flag, before: Mode | None) -> Effect:
+    _check(connection, wish)
+    flag, carry = _meant(wish, before, environment)
+    was = mode_json(before) if before else None
+    jobs = count_live(connection)
+    if before is not None and _says(before) == (flag, carry):
+        return Effect(changed=False, before=was, after=was, jobs=jobs)
+    return Effect(changed=True, before=was, after=_meaning(flag, carry), jobs=jobs)
 
 
 def _check(connection: Connection, wish: ModeWish) -> None:

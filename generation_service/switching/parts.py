@@ -18,7 +18,17 @@ class Told(Protocol):
 class Migrating(Protocol):
     """Moves jobs from backend to backend; twice is once, and it may be killed at any line."""
 
-    async def run(self, source: Backend, target: Backend, *, include_running: bool, dry_run: bool, by: str) -> Told: ...
+    async def run(
+        self,
+        source: Backend,
+        target: Backend,
+        *,
+        include_running: bool,
+        dry_run: bool,
+        by: str,
+        epoch: int | None = None,
+    ) -> Told:
+        """Move jobs; with `epoch` only while that mode is in force. Raises Refused."""
 
 
 class Syncing(Protocol):

@@ -80,7 +80,7 @@ class Steps:
         wish = Wish.of(switch.report["asked"])
         running = wish.include_running and switch.kind == "rollback"
         moved = await self._parts.migration.run(
-            source, target, include_running=running, dry_run=False, by=switch.said_by
+            source, target, include_running=running, dry_run=False, by=switch.said_by, epoch=switch.epoch
         )
         return Done(result=dict(moved.as_json()))
 

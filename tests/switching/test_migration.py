@@ -22,15 +22,15 @@ from workers.names import rq_id
 MOVED = ("migrated", "waiting", "scheduled", "running", "skipped", "failed", "remaining")
 
 
-async def to_background(parts: Switched, **options: bool) -> MigrationResult:
+async def to_background(parts: Switched, **options: Any) -> MigrationResult:
     return await migrate(parts, "rq", "background_tasks", **options)
 
 
-async def to_rq(parts: Switched, **options: bool) -> MigrationResult:
+async def to_rq(parts: Switched, **options: Any) -> MigrationResult:
     return await migrate(parts, "background_tasks", "rq", **options)
 
 
-async def migrate(parts: Switched, source: Backend, target: Backend, **options: bool) -> MigrationResult:
+async def migrate(parts: Switched, source: Backend, target: Backend, **options: Any) -> MigrationResult:
     asked = {"include_running": False, "dry_run": False, **options}
     return await parts.migration.run(source, target, by="ana", **asked)
 
@@ -179,6 +179,17 @@ async def test_to_and_fro_without_a_new_mode_moves_everything_each_time(parts: S
         assert (await migrate(parts)).migrated == 1
         await parts.core.recovery.turn()
         assert await parts.backends([job]) == [there]
+
+
+async def test_a_switch_that_was_slower_than_the_next_mode_moves_nothing(parts: Switched) -> None:
+    (job,) = await parts.waiting(1)
+    slower = await parts.say("background_tasks")
+    await parts.say("rq", "waiting")
+
+    with pytest.raises(Refused, match="mode_has_changed"):
+        await to_background(parts, epoch=slower.epoch)
+
+    assert (await parts.backends([job]), (await parts.mode()).carry) == (["rq"], "waiting")
 
 
 async def test_nothing_goes_to_an_rq_part_that_is_switched_off(parts: Switched) -> None:

@@ -6,7 +6,7 @@ from generation_service.database import Database
 from generation_service.jobs.model import NewJob
 from generation_service.jobs.routing import Mode, current_mode, target_backend
 from generation_service.jobs.submission import Admission, submit
-from generation_service.switching.mode import Flag, environment_says
+from generation_service.switching.mode import Flag, Word, environment_says, say
 
 DURABLE, IN_PROCESS = (
     Flag(use_durable_worker=True, worker_system_enabled=True),
@@ -36,6 +36,16 @@ def test_a_changed_environment_speaks_again(database: Database) -> None:
     changed = hear(database, IN_PROCESS)
 
     assert (changed.target, changed.epoch) == ("background_tasks", 2)
+
+
+def test_an_environment_that_comes_to_say_what_is_in_force_keeps_what_was_to_be_taken_along(database: Database) -> None:
+    hear(database, DURABLE)
+    rollback = Word(flag=IN_PROCESS, carry="running", reason="a test", said_by="ana", source="operator")
+    database.write_now(lambda connection: say(connection, rollback, after=1))
+
+    mode = hear(database, IN_PROCESS)
+
+    assert (mode.epoch, mode.source, mode.carry) == (3, "environment", "running")
 
 
 def test_a_mixed_deployment_does_not_flap(database: Database) -> None:

@@ -11,15 +11,17 @@ from generation_service.database.operations import processes
 from generation_service.database.tables import events, jobs
 from generation_service.jobs import claims
 from generation_service.jobs.model import Json
-from generation_service.jobs.routing import Mode
+from generation_service.jobs.routing import PINNED_KINDS, Mode
 from generation_service.settings import Settings
 from generation_service.switching import user_reports
-from generation_service.switching.figures import rollback_figures
+from generation_service.switching.figures import ALIVE_SECONDS, rollback_figures
 from generation_service.switching.observations import redis_seen
 from generation_service.switching.processes import alive
-from generation_service.switching.state import read_state
+from generation_service.switching.state import read_state, resumed_at
 
 _OLDEST_LOOKED_AT = 200  # waiting jobs, by acceptance: the one that has waited longest is among them
+_CRASHED_FOR_SECONDS = 2 * ALIVE_SECONDS  # who was only held up has written its row again before that
+_SERVING_ROLES = ("worker", "api")  # with one of them up, the service is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +117,7 @@ def _crashes(connection: Connection, around: Surroundings) -> Reading:
             processes.c.role == "worker",
             processes.c.state == "crashed",
             processes.c.ended_at > max(now - window, around.mode.since),
+            processes.c.ended_at < db_now(-_CRASHED_FOR_SECONDS),
         )
         .order_by(processes.c.ended_at.desc())
     )
@@ -122,17 +125,23 @@ def _crashes(connection: Connection, around: Surroundings) -> Reading:
     return Reading(value=len(names), evidence={"processes": names[:10]})
 
 
-def _waiting(connection: Connection, around: Surroundings) -> Reading:  # noqa: ARG001 - as above
+def _waiting(connection: Connection, around: Surroundings) -> Reading:
     """For how long the due job that has waited longest for RQ has waited; nothing while somebody has paused.
 
     A job waits since its last event, or since it became due: when it was accepted says little of one that was
-    released or retried.
+    released or retried. It waits for RQ only since RQ could have run it: see `_could_run_since`.
     """
-    if read_state(connection).paused is not None:
+    could_run = _could_run_since(connection, around.mode)
+    if could_run is None:
         return Reading()
     oldest = (
         select(jobs.c.id, jobs.c.seq, jobs.c.due_at)
-        .where(jobs.c.status == "pending", jobs.c.backend == "rq", claims.is_due())
+        .where(
+            jobs.c.status == "pending",
+            jobs.c.backend == "rq",
+            jobs.c.kind.not_in(PINNED_KINDS),
+            claims.is_due(),
+        )
         .order_by(jobs.c.id)
         .limit(_OLDEST_LOOKED_AT)
         .subquery()
@@ -141,11 +150,21 @@ def _waiting(connection: Connection, around: Surroundings) -> Reading:  # noqa: 
         events, (events.c.job_id == oldest.c.id) & (events.c.sequence == oldest.c.seq)
     )
     now: datetime = connection.execute(select(db_now())).scalar_one()
-    waits = {row.id: now - max(row.due_at or row.created_at, row.created_at) for row in connection.execute(since)}
+    waits = {
+        row.id: now - max(row.due_at or row.created_at, row.created_at, could_run) for row in connection.execute(since)
+    }
     if not waits:
         return Reading()
     job_id = max(waits, key=lambda one: waits[one])
     return Reading(value=round(waits[job_id].total_seconds(), 1), evidence={"job_id": job_id})
+
+
+def _could_run_since(connection: Connection, mode: Mode) -> datetime | None:
+    """Since when this mode has been in force with nobody pausing it and the service up; None: it is not so now."""
+    serving = [one.started_at for one in alive(connection) if one.role in _SERVING_ROLES and one.state == "serving"]
+    if read_state(connection).paused is not None or not serving:
+        return None
+    return max(mode.since, resumed_at(connection) or mode.since, min(serving))
 
 
 def _memory(connection: Connection, around: Surroundings) -> Reading:

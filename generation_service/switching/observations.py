@@ -78,18 +78,28 @@ def note(connection: Connection, *, reached: bool) -> None:
 
 
 class RedisWatch:
-    """Tries to reach Redis, and writes down what comes of it. `ping` is blocking and bounded in time."""
+    """Tries to reach Redis, and writes down what comes of it. `ping` is blocking; one that takes long has failed."""
 
     def __init__(self, *, database: Database, ping: Callable[[], bool]) -> None:
         self._database = database
         self._ping = ping
+        self._trying: asyncio.Future[bool] | None = None
 
     async def look(self) -> None:
         """Try once. Raises DatabaseUnavailable."""
-        reached = await asyncio.to_thread(self._ping)
+        reached = await self._reaches()
         seen = await self._database.read(redis_seen)
         if seen.needs(reached=reached):
             await self._database.write(partial(note, reached=reached))
+
+    async def _reaches(self) -> bool:
+        """Whether a try succeeds soon enough for no gap; one that hangs on is not joined by another thread."""
+        if self._trying is None or self._trying.done():
+            self._trying = asyncio.ensure_future(asyncio.to_thread(self._ping))
+        try:
+            return await asyncio.wait_for(asyncio.shield(self._trying), GAP_SECONDS / 2)
+        except TimeoutError:
+            return False
 
 
 def _text(moment: datetime | None) -> str | None:

@@ -76,9 +76,9 @@ def name_process(role: str) -> str:
 class Processes:
     """The row of this process, kept up to date about once a second; and a look at the rows of the others.
 
-    A database that does not answer only delays what is written. After such an outage, after this
-    process was frozen, and after its clock was set, nobody is declared dead for `ALIVE_SECONDS`:
-    the others write first.
+    A database that does not answer only delays what is written. After such an outage, after it has
+    kept this process waiting, after this process was frozen, and after its clock was set, nobody is
+    declared dead for `ALIVE_SECONDS`: the others write first.
     """
 
     def __init__(self, *, database: Database, name: str, role: str, supervisor: str | None = None) -> None:
@@ -120,9 +120,9 @@ class Processes:
 
     async def turn(self) -> None:
         """Write the row once, and look who has fallen silent."""
-        self._compare_clocks()
         try:
             await self._database.write(self.write)
+            self._compare_clocks()  # the write may have hung, and that of the others with it
             if time.monotonic() >= self._quiet_until and await self._database.read(_is_anyone_silent):
                 await self._bury()
             if time.monotonic() >= self._prune_at:
@@ -154,9 +154,14 @@ class Processes:
         connection.execute(update(processes).where(processes.c.name == self.name).values(over))
 
     async def _bury(self) -> None:
-        for gone in await self._database.write(lambda connection: bury_silent(connection, self.name)):
+        for gone in await self._database.write(self._bury_unless_late):
             extra = {"action": "process_crashed", "holder": gone.name, "role": gone.role}
             _log.warning("Process %s fell silent", gone.name, extra=extra)
+
+    def _bury_unless_late(self, connection: Connection) -> list[ProcessView]:
+        """The database may have hung since this process looked, too."""
+        self._compare_clocks()
+        return bury_silent(connection, self.name) if time.monotonic() >= self._quiet_until else []
 
     def _say(self) -> dict[str, float]:
         return {name: value for figures in self._figures for name, value in figures().items()}

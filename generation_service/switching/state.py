@@ -13,12 +13,13 @@ from sqlalchemy import Connection, delete, func, select
 
 from generation_service.database import Database, db_now
 from generation_service.database.tables import jobs, service_state
-from generation_service.database.upsert import insert_if_absent
+from generation_service.database.upsert import insert_if_absent, upsert
 from generation_service.jobs.claims import PAUSED
 from generation_service.jobs.loops import Loop
 from generation_service.jobs.model import BACKENDS, Json
 
 DRAINING = "draining"
+_RESUMED = "resumed"  # kept: the row of the last resume
 
 _FOLLOW_SECONDS = 0.5
 
@@ -67,15 +68,24 @@ def read_state(connection: Connection) -> State:
     return State(paused=found.get(PAUSED), draining=found.get(DRAINING))
 
 
+def resumed_at(connection: Connection) -> datetime | None:
+    """When a pause or a drain was last ended, in database time; None: never."""
+    ended = select(service_state.c.updated_at).where(service_state.c.name == _RESUMED)
+    return connection.execute(ended).scalar_one_or_none()
+
+
 def apply(connection: Connection, wish: Wish, *, by: str, reason: str, grace_seconds: float) -> bool:
     """Fulfil the wish; whether it changed anything. Twice is once: the first word stands, its time too.
 
     `grace_seconds` is how long a drain lets jobs go on.
     """
+    said: dict[str, Json] = {"by": by, "reason": reason}
     if wish == "resume":
         gone = delete(service_state).where(service_state.c.name.in_([PAUSED, DRAINING])).returning(service_state.c.name)
-        return connection.execute(gone).first() is not None
-    said = {"by": by, "reason": reason}
+        changed = connection.execute(gone).first() is not None
+        if changed:
+            _remember_resume(connection, said)
+        return changed
     changed = _enter(connection, PAUSED, said)
     if wish == "drain":
         changed = _enter(connection, DRAINING, {**said, "grace_seconds": grace_seconds}) or changed
@@ -128,6 +138,12 @@ class StateFollower:
 
 def _enter(connection: Connection, name: str, value: dict[str, Json]) -> bool:
     return insert_if_absent(connection, service_state, {"name": name, "value": value, "updated_at": db_now()})
+
+
+def _remember_resume(connection: Connection, said: dict[str, Json]) -> None:
+    row = {"value": said, "updated_at": db_now()}
+    statement = upsert(connection, service_state).values(name=_RESUMED, **row)
+    connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=row))
 
 
 def _said(value: Mapping[str, Any], since: datetime, now: datetime) -> Said:

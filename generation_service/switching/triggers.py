@@ -30,6 +30,7 @@ _log = logging.getLogger(__name__)
 _LEASE = "triggers"
 _LEASE_SECONDS = 5.0
 _STATE = "triggers"  # the row of when each fired last
+_GAP_SECONDS = 3.0  # three pauses between looks: so long without one, and nobody knows what held meanwhile
 _LEDGER_SECONDS = 60.0  # so old a count of the ledger may be
 
 
@@ -69,6 +70,7 @@ class Triggers:
         self._memory_percent = memory_percent
         self._conditions = conditions(settings)
         self._over_since: dict[str, float] = {}  # monotonic: since when each condition holds, as this process saw it
+        self._last_look = (0.0, 0)  # monotonic, and the epoch then in force
         self._said: set[str] = set()  # what has been said of a condition that still holds
         self._ledger_faults = 0
         self._calm_since: float | None = None
@@ -91,6 +93,7 @@ class Triggers:
         looked = await self._look()
         if looked is None:
             return
+        self._forget_what_held_before(looked.mode.epoch)
         holding = [one for one in self._conditions if self._holds(one, looked.readings.get(one.name))]
         if looked.mode.target == "rq":
             await self._act(holding, looked)
@@ -146,6 +149,13 @@ class Triggers:
             readings={one.name: one.measure(connection, around) for one in self._conditions if not one.off},
             fired=_fired(connection),
         )
+
+    def _forget_what_held_before(self, epoch: int) -> None:
+        """What held under another mode, or before a gap between looks, has not held ever since."""
+        looked_at, before = self._last_look
+        self._last_look = (time.monotonic(), epoch)
+        if epoch != before or time.monotonic() - looked_at > _GAP_SECONDS:
+            self._over_since.clear()
 
     def _holds(self, condition: Condition, reading: Reading | None) -> bool:
         """Whether it has been over its threshold for as long as it must be."""

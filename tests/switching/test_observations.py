@@ -1,11 +1,14 @@
 """A series of failures counts from its first, is broken by whoever reaches Redis, and is never older than the watch."""
 
+import asyncio
+import threading
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from generation_service.database import Database
+from generation_service.switching import observations
 from generation_service.switching.observations import GAP_SECONDS, RedisSeen, RedisWatch, note, redis_seen
 from scripts.embedded.redis_server import EmbeddedRedis
 from workers.rq_adapter import RqBackend
@@ -93,6 +96,31 @@ async def test_a_watch_sees_redis_go_and_come_back(sqlite_database: Database, re
     rq.close()
 
     assert seen == [True, False, True]
+
+
+async def test_a_try_that_hangs_has_failed_and_no_second_one_hangs_beside_it(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(observations, "GAP_SECONDS", 0.2)
+    answer, tries = threading.Event(), []
+
+    def hang() -> bool:
+        tries.append(1)
+        return answer.wait(60)
+
+    watch = RedisWatch(database=database, ping=hang)
+    try:
+        for _ in range(2):
+            async with asyncio.timeout(30):
+                await watch.look()
+        failing = await database.read(redis_seen)
+    finally:
+        answer.set()
+    monkeypatch.undo()
+    await watch.look()
+
+    assert (failing.failing_since is not None, failing.reached_at, len(tries)) == (True, None, 1)
+    assert (await database.read(redis_seen)).failing_since is None
 
 
 @pytest.mark.parametrize("reached", [True, False])

@@ -2,9 +2,10 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, select, update
@@ -160,6 +161,44 @@ async def test_after_an_outage_a_freeze_or_a_change_of_the_clock_nobody_is_taken
     is_watching(watcher)
     await watcher.turn()
     assert (await row(database, "worker@here:2/b")).state == "crashed"
+
+
+@pytest.mark.parametrize("where", ["its write", "the look at the others"])
+async def test_while_the_database_keeps_this_process_waiting_nobody_is_taken_for_dead(
+    database: Database, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """Given a database that hangs and then answers: the others were held up too, and write right after this one."""
+    watcher = Processes(database=database, name="api@here:1/a", role="api")
+    await database.write(watcher.write)
+    await started_before(database, watcher.name, 3600)
+    is_watching(watcher)
+    await plant(database, "worker@here:2/b", silent_seconds=SILENT_SECONDS)
+
+    with monkeypatch.context() as patch:
+        if where == "its write":
+            patch.setattr(watcher, "write", _held_up(watcher, watcher.write))
+        else:
+            patch.setattr(processes, "_is_anyone_silent", _held_up(watcher, processes._is_anyone_silent))
+        await watcher.turn()
+    assert not (await row(database, "worker@here:2/b")).gone
+
+    await watcher.turn()
+    assert not (await row(database, "worker@here:2/b")).gone
+
+    is_watching(watcher)
+    await watcher.turn()
+    assert (await row(database, "worker@here:2/b")).state == "crashed"
+
+
+def _held_up(watcher: Processes, work: Callable[[Connection], Any]) -> Callable[[Connection], Any]:
+    """The same work, ten seconds later by the clocks of `watcher`."""
+
+    def later(connection: Connection) -> Any:
+        wall, steady = watcher._clocks
+        watcher._clocks = (wall - 10, steady - 10)
+        return work(connection)
+
+    return later
 
 
 async def _fail_once(watcher: Processes, monkeypatch: pytest.MonkeyPatch) -> None:

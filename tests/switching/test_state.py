@@ -52,6 +52,21 @@ def test_the_grace_of_a_drain_runs_out(database: Database) -> None:
     assert draining.grace_over
 
 
+def test_the_last_resume_is_remembered_and_one_that_ends_nothing_is_none(database: Database) -> None:
+    assert not wish(database, "resume")
+    assert database.read_now(state.resumed_at) is None
+
+    resumes = []
+    for begin in ("pause", "drain"):
+        wish(database, begin)
+        wish(database, "resume")
+        resumes.append(database.read_now(state.resumed_at))
+    assert not wish(database, "resume")
+
+    assert None not in resumes
+    assert resumes[0] < resumes[1] == database.read_now(state.resumed_at)
+
+
 async def test_what_runs_is_given_back_at_its_last_step_once_the_grace_is_over(database: Database) -> None:
     """Given a job in its second step; drained, it waits, and nobody takes it; resumed, it goes on from there."""
     gate = asyncio.Event()

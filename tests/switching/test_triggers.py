@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,13 +16,17 @@ from generation_service.database.operations import processes, user_reports, work
 from generation_service.database.tables import counters, events, service_state
 from generation_service.jobs.claims import PAUSED
 from generation_service.jobs.ids import uuid7
+from generation_service.jobs.model import Job
 from generation_service.settings import Settings
+from generation_service.switching import state
+from generation_service.switching.figures import ALIVE_SECONDS
 from generation_service.switching.observations import REDIS_SEEN, RedisWatch, note
 from generation_service.switching.triggers import Triggers
 from tests.support.settings import SettingsFor
 from tests.support.switchovers import ROLLBACK, Switching, switching
 
 SWITCHES = ("redis", "crashes", "waiting", "memory", "worker_memory")
+LONG_ENOUGH_SECONDS = 2 * ALIVE_SECONDS + 1  # so long gone, a process was not only held up
 ADVICE = ("response_time", "ledger", "slowdown", "user_reports")
 
 
@@ -52,12 +57,21 @@ class Watched:
         await self.service.database.write(lambda connection: _failed(connection, seconds))
 
     async def worker(self, name: str, state: str = "crashed", **columns: Any) -> None:
-        times = {"started_at": db_now(-60), "seen_at": db_now(), "ended_at": db_now() if state == "crashed" else None}
+        ended = db_now(-LONG_ENOUGH_SECONDS) if state == "crashed" else None
+        times = {"started_at": db_now(-60), "seen_at": db_now(), "ended_at": ended}
         row = {"name": name, "role": "worker", "host": "here", "pid": 1, "state": state, "figures": {}}
         await self.write(insert(processes).values(**{**row, **times, **columns}))
 
-    async def the_mode_is_old(self) -> None:
-        await self.write(update(worker_mode).values(since=db_now(-7200)))
+    async def the_mode_is_old(self, seconds: float = 7200.0) -> None:
+        await self.write(update(worker_mode).values(since=db_now(-seconds)))
+
+    async def all_is_old(self) -> None:
+        """Let the mode be in force, and the processes be up, for longer than any job waits."""
+        await self.the_mode_is_old()
+        await self.write(update(processes).values(started_at=db_now(-7200)))
+
+    async def has_waited(self, job: Job, seconds: float) -> None:
+        await self.write(update(events).where(events.c.job_id == job.id).values(created_at=db_now(-seconds)))
 
     async def fired(self) -> list[str]:
         """By whom rollbacks were begun, the newest first."""
@@ -111,6 +125,7 @@ async def test_redis_away_for_longer_than_its_threshold_rolls_back(service: Watc
 
 
 async def test_more_crashes_than_allowed_since_the_mode_began_roll_back(service: Watched) -> None:
+    await service.the_mode_is_old(30)
     for number in range(3):
         await service.worker(f"w{number}")
     await service.worker("before", ended_at=db_now(-60))
@@ -119,6 +134,19 @@ async def test_more_crashes_than_allowed_since_the_mode_began_roll_back(service:
     assert await service.fired() == []
 
     await service.worker("w3")
+    await service.triggers().turn()
+
+    assert await service.fired() == ["trigger:crashes"]
+
+
+async def test_who_was_only_held_up_is_back_before_it_counts_as_a_crash(service: Watched) -> None:
+    await service.the_mode_is_old()
+    for number in range(4):
+        await service.worker(f"w{number}", ended_at=db_now(-ALIVE_SECONDS - 1))
+    await service.triggers().turn()
+    assert await service.fired() == []
+
+    await service.write(update(processes).values(ended_at=db_now(-LONG_ENOUGH_SECONDS)))
     await service.triggers().turn()
 
     assert await service.fired() == ["trigger:crashes"]
@@ -136,7 +164,8 @@ async def test_crashes_outside_the_window_do_not_count(service: Watched) -> None
 
 async def test_a_job_that_waits_too_long_for_rq_rolls_back(service: Watched) -> None:
     (job,) = await service.service.jobs.waiting(1)
-    await service.write(update(events).where(events.c.job_id == job.id).values(created_at=db_now(-601)))
+    await service.all_is_old()
+    await service.has_waited(job, 601)
 
     assert (await service.shown("waiting"))["evidence"] == {"job_id": job.id}
     await service.triggers().turn()
@@ -146,8 +175,9 @@ async def test_a_job_that_waits_too_long_for_rq_rolls_back(service: Watched) -> 
 
 async def test_a_job_waits_since_it_came_back_and_one_for_later_not_at_all(service: Watched) -> None:
     came_back, later = (await service.service.jobs.waiting(1))[0], (await service.service.jobs.scheduled(1))[0]
+    await service.all_is_old()
     await service.service.jobs.change(came_back, created_at=db_now(-7200))
-    await service.write(update(events).where(events.c.job_id == later.id).values(created_at=db_now(-7200)))
+    await service.has_waited(later, 7200)
 
     await service.triggers().turn()
 
@@ -157,9 +187,72 @@ async def test_a_job_waits_since_it_came_back_and_one_for_later_not_at_all(servi
 
 async def test_while_somebody_has_paused_nobody_waits_too_long(service: Watched) -> None:
     (job,) = await service.service.jobs.waiting(1)
-    await service.write(update(events).where(events.c.job_id == job.id).values(created_at=db_now(-601)))
+    await service.all_is_old()
+    await service.has_waited(job, 601)
     said = {"by": "ana", "reason": "upkeep"}
     await service.write(insert(service_state).values(name=PAUSED, value=said, updated_at=db_now()))
+
+    await service.triggers().turn()
+
+    assert await service.fired() == []
+
+
+async def test_a_resume_begins_every_wait_anew(service: Watched) -> None:
+    (job,) = await service.service.jobs.waiting(1)
+    await service.all_is_old()
+    await service.has_waited(job, 601)
+    for wish in ("pause", "resume"):
+        await service.service.database.write(partial(state.apply, wish=wish, by="ana", reason="why", grace_seconds=0))
+
+    await service.triggers().turn()
+    assert await service.fired() == []
+
+    await service.write(update(service_state).values(updated_at=db_now(-601)))
+    await service.triggers().turn()
+    assert await service.fired() == ["trigger:waiting"]
+
+
+async def test_a_mode_that_has_just_been_said_begins_every_wait_anew(service: Watched) -> None:
+    (job,) = await service.service.jobs.waiting(1)
+    await service.all_is_old()
+    await service.has_waited(job, 601)
+    await service.service.jobs.say("rq")
+
+    await service.triggers().turn()
+
+    assert await service.fired() == []
+
+
+@pytest.mark.parametrize(
+    "up", [{"started_at": db_now()}, {"state": "starting"}, {"seen_at": db_now(-60)}, {"role": "scheduler"}]
+)
+async def test_nobody_waits_since_before_the_service_was_up(service: Watched, up: dict[str, Any]) -> None:
+    (job,) = await service.service.jobs.waiting(1)
+    await service.all_is_old()
+    await service.has_waited(job, 601)
+    await service.write(update(processes).values(**up))
+
+    await service.triggers().turn()
+
+    assert await service.fired() == []
+
+
+async def test_a_process_that_is_new_beside_an_old_one_changes_nothing(service: Watched) -> None:
+    (job,) = await service.service.jobs.waiting(1)
+    await service.all_is_old()
+    await service.has_waited(job, 601)
+    await service.service.has("worker")
+
+    await service.triggers().turn()
+
+    assert await service.fired() == ["trigger:waiting"]
+
+
+async def test_a_job_that_tries_a_backend_does_not_count_as_waiting(service: Watched) -> None:
+    (job,) = await service.service.jobs.waiting(1)
+    await service.service.jobs.change(job, kind="canary")
+    await service.all_is_old()
+    await service.has_waited(job, 601)
 
     await service.triggers().turn()
 
@@ -197,6 +290,23 @@ async def test_a_level_must_hold_and_one_look_below_begins_anew(service: Watched
     service.memory = 10.0
     await triggers.turn()
     assert not triggers._over_since
+
+
+@pytest.mark.parametrize("between", ["nothing", "a gap", "another mode"])
+async def test_only_what_was_seen_again_and_again_under_one_mode_has_held(service: Watched, between: str) -> None:
+    triggers = service.triggers(rollback_hold_seconds=3600.0)
+    service.memory = 99.0
+    await triggers.turn()
+    triggers._over_since["memory"] -= 3601
+    if between == "a gap":
+        looked_at, epoch = triggers._last_look
+        triggers._last_look = (looked_at - 10, epoch)
+    elif between == "another mode":
+        await service.service.jobs.say("rq")
+
+    await triggers.turn()
+
+    assert await service.fired() == (["trigger:memory"] if between == "nothing" else [])
 
 
 async def test_a_worker_over_its_own_limit_rolls_back(service: Watched) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ from generation_service.switching.mode import environment_says
 from generation_service.switching.operations import Operations
 from generation_service.switching.processes import name_process
 from generation_service.switching.state import StateFollower
+from generation_service.switching.switchover import NOTICE_SECONDS
 from generation_service.switching.watch import Watch
 from generation_service.telemetry import JobTelemetry
 from generation_service.wakeups import Fanout, open_wakeups
@@ -79,6 +81,7 @@ class Runtime:
         """Start the loops of this role on the running event loop; stop them and close everything at the end.
 
         What still runs in-process at the end goes on for the grace period, then is given back at its last step.
+        Notices of switches are waited for beside it, and NOTICE_SECONDS longer: a supervisor's patience is bounded.
         """
         await self.database.write(self._declare)
         processes, restarts = self.operations.processes, self.operations.restarts
@@ -103,10 +106,12 @@ class Runtime:
             yield self
         finally:
             processes.enter("draining")
-            await self.background.stop(self.settings.shutdown_grace_seconds)
+            grace_seconds = self.settings.shutdown_grace_seconds
+            closed_by = time.monotonic() + grace_seconds + NOTICE_SECONDS
+            await self.background.stop(grace_seconds)
             for loop in loops:
                 await loop.stop()
-            await self.operations.switchover.close()
+            await switchover.close(max(closed_by - time.monotonic(), 0.0))  # the last ones come with the loops' end
             await self.heartbeat.stop()
             await self.operations.ledger.close()
             with contextlib.suppress(DatabaseUnavailable):  # metrics only

@@ -47,11 +47,22 @@ class DrainingServer(Server):
         if CLOSE_HEADER in self.config.encoded_headers:
             return
         # First: a reader whose stream ends comes back at once, and should meet the successor.
-        for server in getattr(self, "servers", ()):
-            server.close()
+        self._stop_accepting()
         # In both places: uvicorn copies the one to the other about once a second.
         self.config.encoded_headers = [*self.config.encoded_headers, CLOSE_HEADER]
         self.server_state.default_headers = [*self.server_state.default_headers, CLOSE_HEADER]
         begin: Callable[[], None] | None = self.lifespan.state.get("begin_drain")
         if begin is not None:
             begin()
+
+    def _stop_accepting(self) -> None:
+        """Accept nothing from now on, and close what listens once those just accepted belong to it.
+
+        A connection gets its transport one iteration of the event loop after it was accepted, and is dropped
+        where its server is closed by then: so the closing waits for two of them.
+        """
+        loop = asyncio.get_running_loop()
+        for server in getattr(self, "servers", ()):
+            for listener in server.sockets:
+                loop.remove_reader(listener.fileno())
+            loop.call_soon(loop.call_soon, server.close)

@@ -3,9 +3,11 @@
 A process that has worked becomes a fresh one of the same number (execv) before it waits: so the memory
 is given back, and no connection, thread or handler of the work is left. Between the two images SIGTERM
 and SIGINT are blocked, so that one that comes just then is answered by the new image, in good order.
+The new image has checked its database before it was one: that it is away for a while ends nothing.
 """
 
 import asyncio
+import logging
 import os
 import signal
 import socket
@@ -13,19 +15,27 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from types import FrameType
 from typing import NoReturn
 
+from sqlalchemy import Connection
+
 from generation_service.cli.terminal import open_database, prepare_database, tell
+from generation_service.database import Database
+from generation_service.errors import DatabaseUnavailable
 from generation_service.jobs.routing import Mode
 from generation_service.settings import Settings
-from generation_service.switching.mode import environment_says
+from generation_service.switching.mode import environment_says, environment_seen
 from generation_service.switching.processes import Processes, name_process
-from generation_service.switching.standby import Standby, is_wanted
+from generation_service.switching.standby import LOOK_SECONDS, Standby, is_wanted
 from workers.adapter import WorkerAdapter
+
+_log = logging.getLogger(__name__)
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _SHORT_GRACE_SECONDS = 5.0
+_BEGUN_ANEW = "GENERATION_SERVICE_BEGUN_ANEW"  # the number of a process that begins anew, told to its next image
 
 
 class Ending:
@@ -84,13 +94,19 @@ def _wait_until_wanted(settings: Settings, role: str, ending: Ending, *, patient
 
     Says what the environment says first, as every process does at its start.
     """
-    prepare_database(settings)
+    anew = os.environ.pop(_BEGUN_ANEW, None) == str(os.getpid())
+    if not anew:
+        prepare_database(settings)
     database = open_database(settings)
+    # Nobody has started this process when it begins anew: a `.env` that was changed since is not spoken for by it.
+    hear = environment_seen if anew else environment_says
+    hear_it = partial(hear, flag=WorkerAdapter(settings, {}).flag, host=socket.gethostname(), role=role)
+    look = partial(_is_wanted, database, hear_it)
     try:
-        flag, host = WorkerAdapter(settings, {}).flag, socket.gethostname()
-        database.write_now(lambda connection: environment_says(connection, flag, host=host, role=role))
-        if database.read_now(is_wanted):
+        if _insist(look, ending) if anew else look():
             return not ending.asked.is_set()
+        if ending.asked.is_set():
+            return False
         tell("standby.begins" if patient else "standby.not_wanted")
         processes = Processes(database=database, name=name_process(role), role=role)
         return patient and Standby(database=database, processes=processes).wait(ending.asked)
@@ -98,11 +114,31 @@ def _wait_until_wanted(settings: Settings, role: str, ending: Ending, *, patient
         database.close()
 
 
+def _is_wanted(database: Database, hear: Callable[[Connection], object]) -> bool:
+    database.write_now(hear)
+    return database.read_now(is_wanted)
+
+
+def _insist(look: Callable[[], bool], ending: Ending) -> bool:
+    """Look again and again while the database does not answer; False where this process is to end meanwhile."""
+    blind = False
+    while not ending.asked.is_set():
+        try:
+            return look()
+        except DatabaseUnavailable as error:
+            if not blind:
+                _log.warning("Standing by without a database: %s", error, extra={"action": "standby_blind"})
+            blind = True
+        ending.asked.wait(LOOK_SECONDS)
+    return False
+
+
 def _begin_anew() -> NoReturn:
-    """Become what was started, as if it were started now: the same command, environment and number."""
+    """Become what was started, as if it were started now: the same command, number and, but for a mark, environment."""
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - this very program
+    environment = {**os.environ, _BEGUN_ANEW: str(os.getpid())}
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)  # noqa: S606 - this very program
 
 
 def _schedule(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:

@@ -106,8 +106,8 @@ class Recovery:
         try:
             if not await self._lead():
                 return
-            if time.monotonic() >= self._quiet_until:
-                await self._rescue()
+            self._compare_clocks()
+            await self._rescue()
             await self._reroute()
             await self._deliver_undelivered()
             await self._redeliver_lost()
@@ -130,10 +130,15 @@ class Recovery:
     def _be_quiet(self) -> None:
         self._quiet_until = time.monotonic() + renewal_seconds(self._pace.lease_seconds)
 
+    def _is_quiet(self) -> bool:
+        return time.monotonic() < self._quiet_until
+
     def _compare_clocks(self) -> None:
         """Rescue nothing after this process, and perhaps every other, was frozen for a while: heartbeats go first.
 
-        Nor after the wall clock jumped: on SQLite leases are in its time.
+        Nor after the wall clock jumped: on SQLite leases are in its time. Asked again in the midst of a turn,
+        before anybody is rescued: a database that stalls keeps heartbeats from it as well. It looks back to the
+        end of the turn before, so that how long a turn goes on after that is all the same.
         """
         wall, steady = self._clock(), time.monotonic()
         longest = self._pace.interval_seconds + renewal_seconds(self._pace.lease_seconds)
@@ -145,8 +150,14 @@ class Recovery:
             self._be_quiet()
 
     async def _rescue(self) -> None:
+        if self._is_quiet():
+            return
         silent = [jobs.c.status == "running", jobs.c.lease_until < db_now()]
-        for seen in await self._database.read(lambda connection: _find(connection, silent)):
+        abandoned = await self._database.read(lambda connection: _find(connection, silent))
+        self._compare_clocks()
+        if self._is_quiet():
+            return
+        for seen in abandoned:
             try:
                 await self._rescue_one(seen)
             except DatabaseUnavailable:

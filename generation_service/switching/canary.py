@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from generation_service.jobs.model import Job, Json, NewJob, StepRecord
+from generation_service.jobs.model import Job, Json, NewJob, StepRecord, Submitted
 from generation_service.jobs.ports import Delivery, Ending, Step, StepOutcome, StepRun
 from generation_service.jobs.service import Jobs
 from generation_service.switching.outcome import SYSTEM_USER
@@ -70,14 +70,23 @@ class Canary:
         self._patience_seconds = patience_seconds
 
     async def send(self) -> Trial:
-        """Submit it, deliver it, wait for its end; one that has not ended in time is cancelled."""
-        began = time.monotonic()
+        """Submit it, deliver it, wait for its end; one that has not ended in time is cancelled.
+
+        So is one that is not waited for any more because this call is cancelled: nobody else would end it.
+        """
+        began, job = time.monotonic(), None
         wanted = NewJob(kind=CANARY, user_id=SYSTEM_USER, request={}, priority="high", backend="rq", max_attempts=1)
-        job = (await self._jobs.submit(wanted)).job
-        self._delivery.deliver([job])
-        while not job.ended and time.monotonic() - began < self._patience_seconds:
-            await asyncio.sleep(_LOOK_SECONDS)
-            job = await self._jobs.get(job.id)
-        if not job.ended:
-            await self._jobs.cancel(job.id)
+        submitting = asyncio.create_task(self._jobs.submit(wanted), name="canary")
+        try:
+            job = (await asyncio.shield(submitting)).job
+            self._delivery.deliver([job])
+            while not job.ended and time.monotonic() - began < self._patience_seconds:
+                await asyncio.sleep(_LOOK_SECONDS)
+                job = await self._jobs.get(job.id)
+        finally:
+            if job is None or not job.ended:
+                await asyncio.shield(self._end(submitting))
         return Trial(job_id=job.id, status=job.status, seconds=round(time.monotonic() - began, 3))
+
+    async def _end(self, submitting: asyncio.Task[Submitted]) -> None:
+        await self._jobs.cancel((await submitting).job.id)  # its number is known once it is submitted, and not before

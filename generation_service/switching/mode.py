@@ -52,7 +52,7 @@ def environment_says(connection: Connection, flag: Flag, *, host: str, role: str
     """
     seen = select(environment_flags).where(environment_flags.c.host == host, environment_flags.c.role == role)
     last = connection.execute(seen.with_for_update()).one_or_none()
-    _remember(connection, flag, host, role)
+    environment_seen(connection, flag, host=host, role=role)
     mode = current_mode(connection)
     if mode is None:
         reason = "first start"
@@ -67,6 +67,15 @@ def environment_says(connection: Connection, flag: Flag, *, host: str, role: str
     if said is None:
         raise AssertionError("a mode was just said")
     return said
+
+
+def environment_seen(connection: Connection, flag: Flag, *, host: str, role: str) -> None:
+    """Note what an environment says without counting it as a word: nobody has started this process anew."""
+    says = flag.as_columns()
+    statement = upsert(connection, environment_flags).values(host=host, role=role, seen_at=db_now(), **says)
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=["host", "role"], set_={**says, "seen_at": db_now()})
+    )
 
 
 def say(connection: Connection, word: Word, *, after: int) -> Mode | None:
@@ -92,14 +101,6 @@ def say(connection: Connection, word: Word, *, after: int) -> Mode | None:
 def flag_in_force(mode: Mode) -> Flag:
     """The mode's own flag: what an operator who says only one of its parts leaves as it is."""
     return Flag(mode.backend == "rq", mode.enabled, mode.rollout)
-
-
-def _remember(connection: Connection, flag: Flag, host: str, role: str) -> None:
-    says = flag.as_columns()
-    statement = upsert(connection, environment_flags).values(host=host, role=role, seen_at=db_now(), **says)
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=["host", "role"], set_={**says, "seen_at": db_now()})
-    )
 
 
 def _flag_of(columns: Any) -> Flag:

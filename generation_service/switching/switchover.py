@@ -33,8 +33,10 @@ from generation_service.switching.switches import LEASE_SECONDS, Switch
 _log = logging.getLogger(__name__)
 
 _FOLLOW_SECONDS = 0.2
-_CLOSE_SECONDS = 60.0
 _MOST_TRIES = 10
+
+NOTICE_SECONDS = 3.0
+"""How long notices keep a process that has nothing else to do; below the patience of whoever ends it."""
 
 OnStep = Callable[[Mapping[str, Any]], None]
 """Hears of each step as soon as it is recorded: {name, started_at, seconds, result}. Cheap; never raises."""
@@ -125,10 +127,10 @@ class Switchover:
         for task in self._running:
             task.cancel()
 
-    async def close(self) -> None:
-        """Wait for notices that are under way, for a bounded time."""
+    async def close(self, seconds: float = NOTICE_SECONDS) -> None:
+        """Wait for notices that are under way, for `seconds` at most: those that take longer are lost."""
         if self._notices:
-            await asyncio.wait(self._notices, timeout=_CLOSE_SECONDS)
+            await asyncio.wait(self._notices, timeout=seconds)
 
     async def _preview_migration(
         self, wanted: Rollback | Rollforward, jobs: Mapping[str, Mapping[str, int]]

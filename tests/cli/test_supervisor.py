@@ -1,18 +1,25 @@
 """What the supervisor of `serve` promises, tried with real processes."""
 
+import asyncio
 import os
 import signal
+import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import httpx2
 import psutil
 import pytest
+from uvicorn.config import Config
 
+from generation_service.bootstrap import build
+from generation_service.cli.draining import DrainingServer
 from generation_service.switching.supervision import ProcessIdentity
 from tests.cli.serving import Serving, eventually, is_free, is_gone
+from tests.cli.tiny import application
+from tests.support.settings import SettingsFor
 
 
 @pytest.fixture
@@ -203,3 +210,52 @@ def _serves(child: psutil.Process) -> bool:
         return "spawn_main" in " ".join(child.cmdline())
     except psutil.Error:  # it has just ended
         return False
+
+
+class LastCaller(socket.socket):
+    """Listens; calls `then` once all who waited are accepted, in the same iteration of the event loop."""
+
+    then: Callable[[], None]
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        try:
+            return super().accept()
+        except BlockingIOError:
+            self.then()
+            raise
+
+
+async def test_whoever_was_just_accepted_when_the_drain_begins_is_answered() -> None:
+    listener = LastCaller()
+    listener.bind(("127.0.0.1", 0))
+    server = DrainingServer(Config(application(), lifespan="on", log_config=None))
+    listener.then = server._begin_drain
+    serving = asyncio.create_task(server._serve([listener]))
+    with socket.socket() as caller:
+        async with asyncio.timeout(20):
+            while not server.started:  # noqa: ASYNC110 - the server has no event for it
+                await asyncio.sleep(0.01)
+            caller.settimeout(0)
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(caller, listener.getsockname())
+            await loop.sock_sendall(caller, b"GET /pid HTTP/1.1\r\nHost: here\r\n\r\n")
+
+            answer = await loop.sock_recv(caller, 4096)
+
+            server.should_exit = True
+            await serving
+    assert answer.startswith(b"HTTP/1.1 200")
+
+
+async def test_a_notice_that_nobody_takes_does_not_outlast_a_supervisors_patience(
+    settings_for: SettingsFor, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("generation_service.bootstrap.NOTICE_SECONDS", 0.0)
+    runtime = build(settings_for(database_url=sqlite_url, shutdown_grace_seconds=0.0), "api")
+    async with asyncio.timeout(20):
+        async with runtime.running():
+            notice = asyncio.create_task(asyncio.Event().wait())
+            runtime.operations.switchover._notices.add(notice)  # type: ignore[arg-type]
+
+    assert not notice.done()
+    notice.cancel()

@@ -2,8 +2,10 @@
 
 import asyncio
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
+import pytest
 from sqlalchemy import Connection, select, update
 
 from generation_service.database import Database, db_now
@@ -311,3 +313,48 @@ async def test_nothing_is_rescued_right_after_a_freeze(database: Database) -> No
 
     await recover(core)
     assert (await core.jobs.get(job.id)).status == "pending"
+
+
+@pytest.mark.parametrize("stalls", ["write", "read"])
+async def test_nothing_is_rescued_in_the_turn_in_which_the_database_stalls(
+    database: Database, monkeypatch: pytest.MonkeyPatch, stalls: str
+) -> None:
+    """Without an error: whoever shares the database has had no chance to renew its leases either."""
+    core = Core(database, ToyKind({"one": nothing}))
+    job = await abandoned(core)
+    await core.recovery.turn()
+    answers = getattr(database, stalls)
+
+    async def answers_late(unit: Callable[[Connection], Any]) -> Any:
+        assert core.recovery._turned_at is not None
+        core.recovery._turned_at -= 60
+        return await answers(unit)
+
+    with monkeypatch.context() as stalled:
+        stalled.setattr(database, stalls, answers_late)
+        await recover(core)
+    assert (await core.jobs.get(job.id)).status == "running"
+
+    await recover(core)
+    assert (await core.jobs.get(job.id)).status == "pending"
+
+
+async def test_a_turn_that_goes_on_for_long_after_its_rescue_keeps_nobody_from_the_next(database: Database) -> None:
+    core = Core(database, ToyKind({"one": nothing}))
+    await recover(core)
+    job = await abandoned(core)
+    delivers = core.recovery._deliver_undelivered
+
+    async def delivers_much() -> None:
+        assert core.recovery._turned_at is not None
+        core.recovery._turned_at -= 60
+        await delivers()
+
+    core.recovery._deliver_undelivered = delivers_much
+    await recover(core)
+    assert (await core.jobs.get(job.id)).status == "pending"
+    other = await abandoned(core)
+
+    await recover(core)
+
+    assert (await core.jobs.get(other.id)).status == "pending"

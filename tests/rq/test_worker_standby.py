@@ -5,17 +5,22 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
 import pytest
+from psycopg import sql
 from redis import Redis
 from sqlalchemy import Connection
 
+from generation_service.cli.standby import _BEGUN_ANEW
 from generation_service.database import Database
 from generation_service.jobs.routing import Carry, current_mode
 from generation_service.switching.mode import Flag, Word, say
 from generation_service.switching.processes import ProcessView, alive
+from scripts.embedded.children import Child, Program
 from scripts.embedded.redis_server import EmbeddedRedis
 from tests.support.provider import Provider
 from tests.support.stack import Stack, stack
@@ -197,3 +202,76 @@ def test_an_environment_that_has_changed_is_heard_before_anybody_waits(part: RqP
     part.stack.start("worker", "worker")
 
     part.until_state("worker", "serving")
+
+
+def test_a_configuration_that_was_changed_meanwhile_is_not_spoken_for_by_who_only_stands_by(part: RqPart) -> None:
+    """Nobody has started it: or else it would override the very switch that sends it to standby."""
+    part.stack.start("worker", "worker")
+    part.until_state("worker", "serving")
+    (part.stack.folder / ".env").write_text("DURABLE_WORKER_ROLLOUT_PERCENT=50\n", encoding="utf-8")
+
+    part.say(enabled=False)
+
+    part.until_state("worker", "standby")
+    mode = part.database.read_now(current_mode)
+    assert mode is not None
+    assert (mode.enabled, mode.source) == (False, "operator")
+
+
+def test_a_process_that_begins_anew_waits_for_its_database(postgresql_url: str, redis_url: str, tmp_path: Path) -> None:
+    """It was switched off in good order: a database that is away just then must not end it."""
+    database = Database(postgresql_url)
+    with stack(tmp_path / "stack", postgresql_url, USE_DURABLE_WORKER="true", REDIS_URL=redis_url) as running:
+        part, log = RqPart(running, database), running.folder / "worker.log"
+        part.say(enabled=False)
+        with away(postgresql_url):
+            worker = begin_anew(running, "worker")
+            running.until(lambda: log.exists() and "without a database" in log.read_text(), "the worker has looked")
+            assert worker.alive
+
+        assert part.until_state("worker", "standby").pid == worker.pid
+
+        assert part.end("worker") == 0
+    database.close()
+
+
+def test_a_process_that_waits_for_its_database_ends_when_it_is_asked_to(
+    postgresql_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    with (
+        stack(tmp_path / "stack", postgresql_url, USE_DURABLE_WORKER="true", REDIS_URL=redis_url) as running,
+        away(postgresql_url),
+    ):
+        worker, log = begin_anew(running, "worker"), running.folder / "worker.log"
+        running.until(lambda: log.exists() and "without a database" in log.read_text(), "the worker has looked")
+
+        worker.send(signal.SIGTERM)
+
+        assert worker.wait(30) == 0
+
+
+def begin_anew(running: Stack, role: str) -> Child:
+    """A process of `role` as it is right after it has become a fresh one."""
+    entry = str(Path(sys.executable).with_name("generation-service"))
+    program = Program(
+        command=["/bin/sh", "-c", f'{_BEGUN_ANEW}=$$ exec "$0" "$1"', entry, role],
+        environment=running.environment(),
+        folder=running.folder,
+        log=running.folder / f"{role}.log",
+        on_orphaned=signal.SIGKILL,
+    )
+    running.children[role] = Child(program)
+    return running.children[role]
+
+
+@contextmanager
+def away(url: str) -> Iterator[None]:
+    """A database that takes no new connection meanwhile."""
+    name = url.partition("?")[0].rpartition("/")[2]
+    allow = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}").format
+    with psycopg.connect(url.replace(f"/{name}?", "/postgres?"), autocommit=True) as server:
+        server.execute(allow(sql.Identifier(name), sql.Literal(False)))  # noqa: FBT003
+        try:
+            yield
+        finally:
+            server.execute(allow(sql.Identifier(name), sql.Literal(True)))  # noqa: FBT003

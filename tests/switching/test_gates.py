@@ -1,23 +1,24 @@
 """The gates of a roll-forward: each passes where all is well, and fails on what it is there for."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from functools import partial
 from typing import Any
 
 import pytest
 from redis import Redis
-from sqlalchemy import insert
+from sqlalchemy import Connection, insert
 
 from generation_service.database import Database, db_now
 from generation_service.database.tables import counters, service_state
 from generation_service.jobs.claims import PAUSED
-from generation_service.jobs.model import Job
+from generation_service.jobs.model import Job, Submitted
 from generation_service.switching.asked import CRITERIA
 from generation_service.switching.canary import CANARY, Canary, CanaryKind
 from generation_service.switching.gates import Gates
 from scripts.embedded.redis_server import EmbeddedRedis
 from tests.support.switchovers import ROLLBACK, Switching, switching
+from tests.support.toy import until
 from workers.probe import write_and_read_back
 
 SAID = dict.fromkeys(CRITERIA, "seen to")
@@ -150,4 +151,40 @@ async def test_a_ledger_that_is_not_clean_does_not_pass(
     worker = Worker(service)
 
     assert not (await look(service, worker, redis_url))["ledger"]
+    await asyncio.gather(*worker.tasks)
+
+
+@pytest.mark.parametrize("when", ["submitting", "waiting"])
+async def test_a_canary_that_is_not_waited_for_any_more_is_cancelled(
+    service: Switching, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """Whoever sent it is about to end: it would be left for workers that may never come back."""
+    jobs, write = service.jobs.core.jobs, service.database.write
+    sent, committed, answered = [], asyncio.Event(), asyncio.Event()
+    worker = Worker(service, backend="background_tasks")  # no claim of it counts
+
+    async def answers_late(unit: Callable[[Connection], Any]) -> Any:
+        found = await write(unit)
+        if isinstance(found, Submitted):
+            sent.append(found.job)
+            committed.set()
+            await answered.wait()
+        return found
+
+    async def is_delivered() -> bool:
+        return bool(worker.delivered)
+
+    monkeypatch.setattr(service.database, "write", answers_late)
+    sending = asyncio.create_task(Canary(jobs=jobs, delivery=worker, patience_seconds=600.0).send())
+    await committed.wait()
+    if when == "waiting":
+        answered.set()
+        await until(is_delivered)
+
+    sending.cancel()
+    asyncio.get_running_loop().call_soon(answered.set)
+    await asyncio.wait([sending])
+
+    assert sending.cancelled()
+    assert (await service.jobs.job(sent[0])).status == "cancelled"
     await asyncio.gather(*worker.tasks)

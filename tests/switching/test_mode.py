@@ -6,7 +6,7 @@ from generation_service.database import Database
 from generation_service.jobs.model import NewJob
 from generation_service.jobs.routing import Mode, current_mode, target_backend
 from generation_service.jobs.submission import Admission, submit
-from generation_service.switching.mode import Flag, Word, environment_says, say
+from generation_service.switching.mode import Flag, Word, environment_says, environment_seen, say
 
 DURABLE, IN_PROCESS = (
     Flag(use_durable_worker=True, worker_system_enabled=True),
@@ -46,6 +46,14 @@ def test_an_environment_that_comes_to_say_what_is_in_force_keeps_what_was_to_be_
     mode = hear(database, IN_PROCESS)
 
     assert (mode.epoch, mode.source, mode.carry) == (3, "environment", "running")
+
+
+def test_an_environment_that_was_only_seen_says_nothing_then_or_later(database: Database) -> None:
+    hear(database, DURABLE)
+
+    database.write_now(lambda connection: environment_seen(connection, IN_PROCESS, host="a", role="api"))
+
+    assert hear(database, IN_PROCESS).epoch == 1
 
 
 def test_a_mixed_deployment_does_not_flap(database: Database) -> None:

@@ -156,6 +156,7 @@ class Triggers:
         self._last_look = (time.monotonic(), epoch)
         if epoch != before or time.monotonic() - looked_at > _GAP_SECONDS:
             self._over_since.clear()
+            self._calm_since = None
 
     def _holds(self, condition: Condition, reading: Reading | None) -> bool:
         """Whether it has been over its threshold for as long as it must be."""

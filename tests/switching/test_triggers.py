@@ -468,6 +468,25 @@ async def test_where_it_is_asked_for_the_way_back_is_taken_once_all_is_calm(serv
     assert (mode.target, mode.source, mode.said_by) == ("rq", "trigger", "trigger:automatic")
 
 
+async def test_a_calm_that_nobody_has_watched_is_none(service: Watched) -> None:
+    # Given an automatic rollback whose cause is gone, for longer than is asked for, but for a gap between two looks
+    await service.redis_fails_for(400)
+    triggers = service.triggers(rollforward_automatic=True, rollforward_stable_seconds=3600.0)
+    await triggers.turn()
+    await service.write(service_state.delete().where(service_state.c.name == "redis_seen"))
+    await service.service.has("worker")
+    await triggers.turn()
+    await triggers.turn()
+    assert triggers._calm_since is not None
+    triggers._calm_since -= 3601
+    looked_at, epoch = triggers._last_look
+    triggers._last_look = (looked_at - 10, epoch)
+
+    await triggers.turn()
+
+    assert not (await service.service.jobs.mode()).enabled
+
+
 async def test_what_a_person_has_switched_is_never_switched_back(service: Watched) -> None:
     await service.service.switchover.rollback(ROLLBACK)
 

@@ -11,9 +11,10 @@ from functools import partial
 
 from sqlalchemy import Connection
 
+from generation_service.bootstrap_documents import Library, build_library
 from generation_service.bootstrap_operations import Role, Shared, Trial, build_operations, build_processes
 from generation_service.database import Database, totals
-from generation_service.documents import DocumentKind, Documents, Ingester, Parser, Reading
+from generation_service.documents import DocumentKind, Documents
 from generation_service.errors import DatabaseUnavailable
 from generation_service.jobs import schedules
 from generation_service.jobs.execution import Executor, Limits
@@ -29,7 +30,6 @@ from generation_service.jobs.schedules import Schedule
 from generation_service.jobs.service import Jobs
 from generation_service.jobs.submission import Admission
 from generation_service.llm import LanguageModel, open_model
-from generation_service.objects import ObjectStore
 from generation_service.pipeline.kind import GenerationKind, Tools
 from generation_service.search import SearchProvider, open_search
 from generation_service.settings import Settings
@@ -65,6 +65,7 @@ class Runtime:
     wakeups: Fanout
     jobs: Jobs
     documents: Documents
+    library: Library
     heartbeat: Heartbeat
     executor: Executor
     background: BackgroundRunner
@@ -171,14 +172,14 @@ def build(settings: Settings, role: Role) -> Runtime:
     """Build the parts; nothing is started and, but for the database file's lock, nothing is opened."""
     database = open_database(settings)
     telemetry = JobTelemetry()
-    objects = ObjectStore.open(settings.storage_url, endpoint_url=settings.s3_endpoint_url)
+    library = build_library(settings, database)
     model, search = open_model(settings), open_search(settings)
     shared = Shared(
         settings=settings,
         role=role,
         process=name_process(role),
         database=database,
-        kinds=_kinds(settings, database, objects, model, search),
+        kinds=_kinds(settings, database, library, model, search),
         wakeups=_wakeups(settings, database, role),
     )
     heartbeat = Heartbeat(database=database, lease_seconds=settings.job_lease_seconds)
@@ -203,7 +204,8 @@ def build(settings: Settings, role: Role) -> Runtime:
         telemetry=telemetry,
         wakeups=shared.wakeups,
         jobs=jobs,
-        documents=Documents(database=database, objects=objects, jobs=jobs, settings=settings),
+        documents=Documents(database=database, objects=library.objects, jobs=jobs, settings=settings),
+        library=library,
         heartbeat=heartbeat,
         executor=executor,
         background=background,
@@ -265,14 +267,15 @@ def _wakeups(settings: Settings, database: Database, role: Role) -> Fanout:
 
 
 def _kinds(
-    settings: Settings, database: Database, objects: ObjectStore, model: LanguageModel, search: SearchProvider
+    settings: Settings, database: Database, library: Library, model: LanguageModel, search: SearchProvider
 ) -> dict[str, JobKind]:
-    reading = Reading(objects, Parser.of(settings))
     tools = Tools(
         database=database,
         model=model,
         search=search,
-        ingester=Ingester(database, reading),
+        ingester=library.ingester,
+        indexer=library.indexer,
+        retriever=library.retriever,
         max_output_tokens=settings.llm_max_output_tokens,
     )
     pruning = PruneKind(
@@ -280,7 +283,7 @@ def _kinds(
         retention_days=settings.job_retention_days,
         key_retention_hours=settings.idempotency_retention_hours,
     )
-    kinds: list[JobKind] = [GenerationKind(tools), DocumentKind(database, reading), pruning, CanaryKind()]
+    kinds: list[JobKind] = [GenerationKind(tools), DocumentKind(database, library.reading), pruning, CanaryKind()]
     return {kind.kind: kind for kind in kinds}
 
 

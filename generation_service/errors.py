@@ -5,6 +5,7 @@ ServiceError                 everything this project raises on purpose
 ├── TransientError           trying again later can help; the job layer retries it
 │   └── DatabaseUnavailable  the database did not answer, or a commit's answer was lost
 ├── PermanentError           trying again cannot help; the job fails at once
+│   └── Deferred             it could help later, but when is not the job's to say: it fails at once
 ├── Fenced                   this run no longer holds its job; an answer, not a failure
 └── ConfigurationError       a setting or the schema is wrong; one line says what to change
 """
@@ -59,6 +60,14 @@ class DatabaseUnavailable(TransientError):
 
 class PermanentError(ServiceError):
     """Something that no retry can mend: bad credentials, a policy refusal, unusable input."""
+
+    retryable = False
+
+
+class Deferred(PermanentError):
+    """Something that passes, in a job whose kind decides itself when it is tried again."""
+
+    retryable = True
 
 
 class Fenced(ServiceError):

@@ -13,11 +13,12 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from generation_service.settings import Settings
+from generation_service.settings.documents import DocumentSettings
 
 TARGET = Path(__file__).resolve().parents[1] / ".env.example"
 _WIDTH = 100
 _HEAD = """\
-# Every variable that the service reads, with its default. Generated from generation_service/settings.py by
+# Every variable that the service reads, with its default. Generated from generation_service/settings by
 # `python -m scripts.env_example`: change it there. Copy this file to .env and take the # off what you set.
 """
 
@@ -37,7 +38,7 @@ def _sections() -> dict[str, str]:
     """The section that begins at a field, by the field's name: the comments between the fields of the class."""
     sections: dict[str, str] = {}
     heading = ""
-    for line in inspect.getsource(Settings).splitlines():
+    for line in (inspect.getsource(Settings) + inspect.getsource(DocumentSettings)).splitlines():
         if found := re.fullmatch(r"    # (.+)", line):
             heading = found[1]
         elif (found := re.match(r"    ([a-z0-9_]+): ", line)) and heading:

@@ -16,10 +16,11 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 
-from generation_service.database.types import Json, UtcDateTime
+from generation_service.database.types import Json, UtcDateTime, Vector
 
 metadata = MetaData(
     naming_convention={
@@ -31,6 +32,8 @@ metadata = MetaData(
     }
 )
 
+_IN_USE = text("status IN ('building', 'active')")
+_DUE = text("due_at IS NOT NULL")
 _LIVE = text("status IN ('pending', 'running')")
 
 jobs = Table(
@@ -220,21 +223,59 @@ documents = Table(
     Column("file_size", BigInteger, nullable=False),
     Column("sha256", String(64), nullable=False),
     Column("object_key", Text, nullable=False),
-    Column("status", String(16), nullable=False),
+    Column("use_multimodal", Boolean, nullable=False, server_default=false()),  # whether images of text are read, too
+    Column("program_id", String(36)),  # null: uploaded by itself
+    Column("processing_status", String(16), key="status", nullable=False),
     Column("progress", Float, nullable=False),
     Column("held_by", String(36)),  # the job that reads it: its own, or a generation that needs it now
     Column("code", String(64)),
-    Column("error", Text),
+    Column("processing_error", Text, key="error"),
     Column("pages", Integer),
     Column("characters", BigInteger),
     Column("language", String(8)),
     Column("created_at", UtcDateTime, nullable=False),
-    Column("started_at", UtcDateTime),
-    Column("completed_at", UtcDateTime),
+    Column("processing_started_at", UtcDateTime, key="started_at"),
+    Column("processing_completed_at", UtcDateTime, key="completed_at"),
     Index("ix_documents_project_id", "project_id", "id"),
+    Index("ix_documents_project_sha256", "project_id", "sha256"),
     Index("ix_documents_user_id", "user_id", "id"),
-    Index("ix_documents_status", "status"),
-    CheckConstraint("status IN ('pending', 'processing', 'completed', 'failed')", name="status"),
+    Index("ix_documents_user_size", "user_id", "file_size"),  # covers what a user's limit is compared with
+    Index("ix_documents_processing_status", "status"),
+    CheckConstraint("processing_status IN ('pending', 'processing', 'completed', 'failed')", name="status"),
+)
+
+# What was written from which document: `DELETE` says it, long after the job was pruned.
+generation_sources = Table(
+    "generation_sources",
+    metadata,
+    Column("document_id", String(36), primary_key=True),
+    Column("job_id", String(36), primary_key=True),
+)
+
+# Objects whose rows are gone: deleted by whoever comes by, and once more later, since a run that had been fenced
+# may have been writing one at that time.
+doomed_objects = Table(
+    "doomed_objects",
+    metadata,
+    Column("prefix", Text, primary_key=True),
+    Column("rounds", Integer, nullable=False),  # of deletion so far
+    Column("due_at", UtcDateTime, nullable=False),
+)
+
+# What somebody is to be told; written in the transaction that makes it true, told afterwards.
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("type", String(32), nullable=False),  # see `jobs.alerts`
+    Column("subject", String(200), nullable=False),  # id of the job, document or program
+    Column("fingerprint", String(200), nullable=False, unique=True),  # the same thing is told once
+    Column("detail", Json, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("due_at", UtcDateTime),  # null: told, or given up
+    Column("tries", Integer, nullable=False),
+    Column("told_at", UtcDateTime),
+    Index("ix_alerts_due", "due_at", postgresql_where=_DUE, sqlite_where=_DUE),
 )
 
 # `tokens` holds our own 2-gram tokens, space separated. SQLite mirrors it into the FTS5 table
@@ -255,6 +296,30 @@ chunks = Table(
     Column("tokens", Text, nullable=False),
     Column("token_count", Integer, nullable=False),
     Column("tokenizer", String(32), nullable=False),
+)
+
+# One model and one dimension each. Searches use the active one while another is being built.
+index_generations = Table(
+    "index_generations",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("model", String(200), nullable=False),
+    Column("dimension", Integer),  # null until the first vector has come
+    Column("status", String(16), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("activated_at", UtcDateTime),
+    CheckConstraint("status IN ('building', 'active', 'retired')", name="status"),
+    Index(
+        "ix_index_generations_in_use", "status", unique=True, postgresql_where=_IN_USE, sqlite_where=_IN_USE
+    ),  # one that is active, one that is being built
+)
+
+chunk_vectors = Table(
+    "chunk_vectors",
+    metadata,
+    Column("generation_id", String(36), ForeignKey("index_generations.id", ondelete="CASCADE"), primary_key=True),
+    Column("chunk_id", String(64), ForeignKey("chunks.id", ondelete="CASCADE"), primary_key=True, index=True),
+    Column("vector", Vector, nullable=False),  # of length 1
 )
 
 leases = Table(

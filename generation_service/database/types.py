@@ -3,14 +3,18 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, Dialect, Float, literal
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import JSON, DateTime, Dialect, Float, LargeBinary, literal
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, REAL
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
 
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+
+# 32-bit numbers: an array on PostgreSQL (pgvector takes it by a cast, where it is installed), their bytes,
+# little-endian, on SQLite. `retrieval.vectors` makes one of the other.
+Vector = LargeBinary().with_variant(ARRAY(REAL), "postgresql")
 
 
 class UtcDateTime(TypeDecorator[datetime]):

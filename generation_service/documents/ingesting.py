@@ -103,7 +103,7 @@ class Ingester:
             verdict = (error.code, error.message)
             await run.write(lambda connection: rows.fail(connection, document.id, *verdict, holder=run.job.id))
             return False
-        prepared = await self._reading.rows(artefact, document)
+        prepared = await self._reading.prepare(artefact, document, run.spend)
         await run.write(lambda connection: rows.complete(connection, document.id, artefact.findings, prepared))
         return True
 

@@ -71,7 +71,7 @@ class PreprocessingStep:
         artefact = await self._reading.read(document)
         await run.progress(0.8)
         run.check_lease()
-        key = artefact_key(document.project_id, document.id, run.job.id, run.job.fence)
+        key = artefact_key(document.object_key, run.job.id, run.job.fence)
         await self._reading.objects.put_bytes(key, await asyncio.to_thread(dumped, artefact))
         return StepOutcome(
             output={"artefact": key, "chunks": len(artefact.pieces), **artefact.findings},
@@ -94,9 +94,9 @@ class DocumentStep:
             return StepOutcome(output={}, status="skipped", reason=_READ_ELSEWHERE)
         document = await _document(self._database, run.job)
         artefact = await asyncio.to_thread(loaded, await self._reading.objects.read(key))
-        prepared = await self._reading.rows(artefact, document)
+        prepared = await self._reading.prepare(artefact, document, run.spend)
         return StepOutcome(
-            output={"chunks": len(prepared)},
+            output={"chunks": len(prepared.rows)},
             effects=[lambda connection: rows.complete(connection, document.id, artefact.findings, prepared)],
         )
 

@@ -13,7 +13,8 @@ class Document:
     """One uploaded document; never written back.
 
     `progress` is 0 to 100; `code` and `error` say why it failed; `pages`, `characters` and
-    `language` are known once it was read; `held_by` is the job that reads it.
+    `language` are known once it was read; `held_by` is the job that reads it; `program_id` is the
+    batch it came in, if it did.
     """
 
     id: str
@@ -25,6 +26,8 @@ class Document:
     file_size: int
     sha256: str
     object_key: str
+    use_multimodal: bool
+    program_id: str | None
     status: DocumentStatus
     progress: float
     held_by: str | None

@@ -1,7 +1,6 @@
 """Reading: from a document's bytes in the object store to its pieces, and from pieces to rows of the index."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -9,15 +8,16 @@ from generation_service.documents.artefact import Artefact, artefact_of, chunks_
 from generation_service.documents.model import Document
 from generation_service.documents.parsing import Parser
 from generation_service.objects import ObjectStore
-from generation_service.retrieval import prepare_chunks
+from generation_service.retrieval import Indexer, Prepared, Spend
 
 
 class Reading:
     """Reads documents; one for each process, so that the bound on children at once holds for all of it."""
 
-    def __init__(self, objects: ObjectStore, parser: Parser) -> None:
+    def __init__(self, objects: ObjectStore, parser: Parser, indexer: Indexer) -> None:
         self.objects = objects
         self._parser = parser
+        self._indexer = indexer
 
     async def read(self, document: Document) -> Artefact:
         """Download, parse and split one document.
@@ -30,6 +30,6 @@ class Reading:
             parsed = await self._parser.parse(path, document.file_type)
         return await asyncio.to_thread(artefact_of, document, parsed)
 
-    async def rows(self, artefact: Artefact, document: Document) -> Sequence[Mapping[str, object]]:
-        """The rows of the index for what was read; made on a thread, as tokens take their time."""
-        return await asyncio.to_thread(prepare_chunks, chunks_of_artefact(artefact, document))
+    async def prepare(self, artefact: Artefact, document: Document, spend: Spend) -> Prepared:
+        """What goes into the index of what was read. Raises TransientError where an embedding model does not answer."""
+        return await self._indexer.prepare(chunks_of_artefact(artefact, document), spend)

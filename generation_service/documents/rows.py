@@ -1,6 +1,6 @@
 """The rows of documents: found, and moved from state to state by compare-and-set."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
@@ -8,14 +8,14 @@ from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, upd
 from generation_service.database import db_now
 from generation_service.database.tables import documents
 from generation_service.documents.model import Document
-from generation_service.retrieval import add_prepared, remove_chunks
+from generation_service.retrieval import Prepared, remove_chunks
 
 _NOT_READ_YET = documents.c.status.in_(["pending", "processing"])
 
 
 def document_of(row: Row[Any]) -> Document:
     """The value of a row that holds every column of `documents`."""
-    return Document(**{column.name: getattr(row, column.name) for column in documents.c})
+    return Document(**{column.key: row._mapping[column] for column in documents.c})  # noqa: SLF001 - SQLAlchemy's public name for it
 
 
 def find(connection: Connection, *conditions: ColumnElement[bool]) -> Document | None:
@@ -45,12 +45,10 @@ def show_progress(connection: Connection, document_id: str, percent: float) -> b
     return _move(connection, document_id, documents.c.status == "processing", progress=percent)
 
 
-def complete(
-    connection: Connection, document_id: str, findings: Mapping[str, object], chunks: Sequence[Mapping[str, object]]
-) -> bool:
+def complete(connection: Connection, document_id: str, findings: Mapping[str, object], prepared: Prepared) -> bool:
     """End the reading and put the chunks in the index, both or neither; False where it had ended, or is gone.
 
-    `findings` are values of the columns `pages`, `characters` and `language`; `chunks` are prepared.
+    `findings` are values of the columns `pages`, `characters` and `language`.
     """
     ended = _move(
         connection,
@@ -64,7 +62,7 @@ def complete(
     )
     if ended:
         remove_chunks(connection, "document", document_id)
-        add_prepared(connection, chunks)
+        prepared.write(connection)
     return ended
 
 

@@ -93,6 +93,7 @@ class Documents:
             "file_size": stored.size,
             "sha256": stored.sha256,
             "object_key": object_key,
+            "use_multimodal": use_multimodal,
         }
         wanted = NewJob(
             kind=KIND,

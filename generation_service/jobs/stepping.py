@@ -102,7 +102,7 @@ class StepRunner:
         except Fenced:
             raise
         except PermanentError as error:
-            return _failure(running, error.code, error.message, transient=False)
+            return _failure(running, error.code, error.message, transient=False, retryable=error.retryable)
         except TransientError as error:
             return _failure(running, error.code, error.message, retry_after=error.retry_after)
         except TimeoutError:
@@ -126,9 +126,15 @@ class StepRunner:
 
 
 def _failure(
-    running: RunningStep, code: str, message: str, *, transient: bool = True, retry_after: float | None = None
+    running: RunningStep,
+    code: str,
+    message: str,
+    *,
+    transient: bool = True,
+    retryable: bool = True,
+    retry_after: float | None = None,
 ) -> Failure:
-    error = JobError(code=code, message=message, retryable=transient)
+    error = JobError(code=code, message=message, retryable=retryable)
     return Failure(
         error=error, step=running.step, transient=transient, retry_after=retry_after, spent=tuple(running.spent)
     )

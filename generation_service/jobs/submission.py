@@ -1,6 +1,7 @@
 """Submission: one transaction accepts a job (key, row, first event), or refuses it and leaves nothing."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, text
@@ -11,7 +12,7 @@ from generation_service.database.upsert import insert_if_absent
 from generation_service.errors import Refused
 from generation_service.jobs import counters, transitions
 from generation_service.jobs.ids import new_job_id
-from generation_service.jobs.model import PRIORITIES, IdempotencyKey, Job, JobId, NewJob, Submitted
+from generation_service.jobs.model import PRIORITIES, Backend, IdempotencyKey, Job, JobId, NewJob, Submitted
 from generation_service.jobs.ports import Effect
 from generation_service.jobs.routing import target_backend
 
@@ -48,14 +49,27 @@ def submit(
         bound = _bind(connection, wanted.user_id, key, job_id)
         if bound is not None:
             return Submitted(bound, replayed=True)
-    _admit(connection, wanted.user_id, admission)
-    if wanted.project_id is not None:
-        _enter_project(connection, wanted.project_id, wanted.user_id)
-    job = _insert(connection, job_id, wanted, admission)
+    return Submitted(
+        submit_batch(connection, [replace(wanted, id=job_id)], admission, within=within)[0], replayed=False
+    )
+
+
+def submit_batch(
+    connection: Connection, wanted: Sequence[NewJob], admission: Admission, *, within: Effect | None = None
+) -> list[Job]:
+    """Accept several jobs of one user and one project, all or none; each has an id. In the order of their ids.
+
+    `within` writes rows that belong to them. Raises Refused as `submit`; then nothing was stored.
+    """
+    user_id, project_id = wanted[0].user_id, wanted[0].project_id
+    _admit(connection, user_id, len(wanted), admission)
+    if project_id is not None:
+        _enter_project(connection, project_id, user_id)
+    accepted = _insert(connection, wanted, admission)
     if within is not None:
         within(connection)
-    counters.count(connection, "accepted")
-    return Submitted(job, replayed=False)
+    counters.count(connection, "accepted", len(accepted))
+    return accepted
 
 
 def _bind(connection: Connection, user_id: str, key: IdempotencyKey, job_id: JobId) -> Job | None:
@@ -77,19 +91,19 @@ def _bind(connection: Connection, user_id: str, key: IdempotencyKey, job_id: Job
     return job
 
 
-def _admit(connection: Connection, user_id: str, admission: Admission) -> None:
-    all_live = counters.live(connection)
+def _admit(connection: Connection, user_id: str, count: int, admission: Admission) -> None:
+    all_live = counters.live(connection) + count - 1
     if all_live >= admission.max_live:
         raise Refused("queue_full", 503, headers={"Retry-After": str(_FULL_RETRY_AFTER_SECONDS)})
     limit = admission.max_live_per_user
     if all_live < limit - _NEAR_THE_LIMIT:
         return  # nobody can be over it
-    live = _live_of(connection, user_id, limit)
+    live = _live_of(connection, user_id, limit) + count - 1
     if connection.dialect.name == "postgresql" and limit - _NEAR_THE_LIMIT <= live < limit:
         connection.execute(
             text("SELECT pg_advisory_xact_lock(:lock, hashtext(:user))"), {"lock": _CALLERS_LOCK, "user": user_id}
         )
-        live = _live_of(connection, user_id, limit)
+        live = _live_of(connection, user_id, limit) + count - 1
     if live >= limit:
         raise Refused(
             "caller_over_limit", 429, params={"limit": limit}, headers={"Retry-After": str(_FULL_RETRY_AFTER_SECONDS)}
@@ -114,10 +128,21 @@ def _live_of(connection: Connection, user_id: str, limit: int) -> int:
     return connection.execute(select(func.count()).select_from(mine.subquery())).scalar_one()
 
 
-def _insert(connection: Connection, job_id: JobId, wanted: NewJob, admission: Admission) -> Job:
-    backend = wanted.backend or target_backend(connection, wanted.project_id)
-    values: dict[str, Any] = {
-        "id": job_id,
+def _insert(connection: Connection, wanted: Sequence[NewJob], admission: Admission) -> list[Job]:
+    """Insert jobs and the first event of each, in two statements however many they are."""
+    backends = {project_id: target_backend(connection, project_id) for project_id in {one.project_id for one in wanted}}
+    rows = [_row(one, one.backend or backends[one.project_id], admission) for one in wanted]
+    # The adapter delivers right after the commit; recovery finds the delivery that got lost.
+    fresh = insert(jobs).values(delivery=1, delivered_at=db_now(), created_at=db_now(), seq=1)
+    inserted = connection.execute(fresh.returning(*jobs.c), rows)
+    accepted = sorted((transitions.job_of(row) for row in inserted), key=lambda job: job.id)
+    transitions.append_first(connection, accepted, lambda job: {"status": "pending", "backend": job.backend})
+    return accepted
+
+
+def _row(wanted: NewJob, backend: Backend, admission: Admission) -> dict[str, Any]:
+    return {
+        "id": wanted.id,
         "kind": wanted.kind,
         "recipe": wanted.recipe,
         "project_id": wanted.project_id,
@@ -128,14 +153,6 @@ def _insert(connection: Connection, job_id: JobId, wanted: NewJob, admission: Ad
         "budget_tokens": wanted.budget_tokens,
         "backend": backend,
         "status": "pending",
-        # The adapter delivers right after the commit; recovery finds the delivery that got lost.
-        "delivery": 1,
-        "delivered_at": db_now(),
-        "created_at": db_now(),
-        "seq": 1,
         **dict.fromkeys(("fence", "failures", "steps_since_claim", "claims"), 0),
         **dict.fromkeys(("progress", "input_tokens", "output_tokens", "saved_tokens"), 0),
     }
-    job = transitions.job_of(connection.execute(insert(jobs).values(**values).returning(*jobs.c)).one())
-    transitions.append(connection, job, [("status", {"status": "pending", "backend": backend, "attempt": job.attempt})])
-    return job

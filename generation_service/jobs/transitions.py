@@ -1,6 +1,6 @@
 """The one way a job changes state: a compare-and-set along the table of legal moves, with its events."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Connection, Row, insert, select, update
@@ -72,6 +72,13 @@ def touch(connection: Connection, job_id: JobId, fence: int, *, drafts: int, **c
     if row is None:
         raise Fenced(job_id, fence)
     return job_of(row)
+
+
+def append_first(connection: Connection, accepted: Sequence[Job], data: Callable[[Job], Mapping[str, Json]]) -> None:
+    """Write event 1 of each of these jobs, a `status`."""
+    rows = [{"job_id": job.id, "data": {"sequence": 1, **data(job), "attempt": job.attempt}} for job in accepted]
+    first = insert(events).values(sequence=1, type="status", created_at=db_now())
+    connection.execute(first, cast("Any", rows))
 
 
 def append(connection: Connection, job: Job, drafts: Sequence[Draft]) -> None:

@@ -55,9 +55,10 @@ class ObjectStore:
     PermanentError `storage_refused` where it does not accept our credentials.
     """
 
-    def __init__(self, store: LocalStore | MemoryStore | S3Store, *, root: Path | None = None) -> None:
+    def __init__(self, store: LocalStore | MemoryStore | S3Store, *, root: Path | None = None, url: str = "") -> None:
         self._store = store
         self._root = root  # of a local store
+        self._url = url.rstrip("/")  # of a store elsewhere
 
     @classmethod
     def open(cls, url: str, *, endpoint_url: str | None = None) -> "ObjectStore":
@@ -67,7 +68,7 @@ class ObjectStore:
         """
         parts = urlsplit(url)
         if parts.scheme == "s3":
-            return cls(_s3(url, endpoint_url))
+            return cls(_s3(url, endpoint_url), url=url)
         if parts.scheme not in {"", "file"} or parts.netloc or not parts.path:
             raise ConfigurationError("STORAGE_URL: takes a path, file:///absolute/path or s3://bucket/prefix")
         root = Path(unquote(parts.path) if parts.scheme else url).absolute()
@@ -117,6 +118,33 @@ class ObjectStore:
                     await asyncio.to_thread(target.write, piece)
             finally:
                 target.close()
+
+    async def exists(self, key: str) -> bool:
+        """Whether there is an object under `key`."""
+        with _translated(key):
+            try:
+                await self._store.head_async(key)
+            except FileNotFoundError:
+                return False
+            return True
+
+    async def keys(self, prefix: str = "") -> AsyncIterator[str]:
+        """The keys of all objects below the folder `prefix`, in no order."""
+        with _translated(prefix):
+            async for batch in self._store.list(prefix or None):
+                for found in batch:
+                    yield str(found["path"])
+
+    async def delete_below(self, prefix: str) -> int:
+        """Remove every object below the folder `prefix`; how many there were."""
+        found = [key async for key in self.keys(prefix)]
+        for key in found:
+            await self.delete(key)
+        return len(found)
+
+    def place(self, key: str) -> str:
+        """Where an object is, for people: an `s3://` URL, or its key alone, since a local path is nobody's business."""
+        return f"{self._url}/{key}" if self._url else key
 
     async def delete(self, key: str) -> None:
         """Remove the object; one that is not there is fine."""

@@ -20,6 +20,7 @@ from generation_service.pipeline.steps.insight import InsightStep
 from generation_service.pipeline.steps.signal import SignalStep
 from generation_service.pipeline.steps.snapshot import SnapshotStep
 from generation_service.pipeline.steps.validation import ValidationStep
+from generation_service.retrieval import Indexer, Retriever
 from generation_service.search import SearchProvider
 
 STEPS = ("snapshot", "doc_ingest", "external", "context", "signal", "validation", "index", "insight")
@@ -33,6 +34,8 @@ class Tools:
     model: LanguageModel
     search: SearchProvider
     ingester: Ingester
+    indexer: Indexer
+    retriever: Retriever
     max_output_tokens: int
 
 
@@ -47,10 +50,10 @@ class GenerationKind:
             SnapshotStep(tools.database),
             DocIngestStep(tools.ingester),
             ExternalStep(tools.search, asker),
-            ContextStep(tools.database),
+            ContextStep(tools.database, tools.retriever),
             SignalStep(asker),
             ValidationStep(asker),
-            IndexStep(),
+            IndexStep(tools.indexer),
             InsightStep(asker),
         )
 

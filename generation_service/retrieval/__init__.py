@@ -9,12 +9,18 @@ from generation_service.retrieval.chunks import (
     remove_chunks,
 )
 from generation_service.retrieval.finding import find_passages
+from generation_service.retrieval.indexing import Indexer, Prepared, Spend
 from generation_service.retrieval.model import NewChunk, Passage, SourceKind
+from generation_service.retrieval.retriever import Retriever
 
 __all__ = [
+    "Indexer",
     "NewChunk",
     "Passage",
+    "Prepared",
+    "Retriever",
     "SourceKind",
+    "Spend",
     "add_chunks",
     "add_prepared",
     "chunks_of",

@@ -23,6 +23,7 @@ from generation_service.jobs.service import Jobs
 from generation_service.jobs.submission import Admission
 from generation_service.objects import ObjectStore
 from generation_service.pipeline import episodes
+from generation_service.retrieval import Indexer
 from generation_service.settings import Settings
 from generation_service.switching.ledger import Ledger
 from generation_service.switching.processes import Processes
@@ -113,7 +114,7 @@ class ApiRuntime:
             max_attempts=settings.max_attempts,
         )
         self.objects = ObjectStore.in_memory()
-        reading = Reading(self.objects, Parser.of(settings))
+        reading = Reading(self.objects, Parser.of(settings), Indexer())
         kinds: dict[str, JobKind] = {**self.core.kinds, "document": DocumentKind(database, reading)}
         self.jobs = Jobs(database=database, kinds=kinds, admission=admission, wakeups=self.wakeups)
         self.documents = Documents(database, self.objects, self.jobs, settings)

@@ -9,7 +9,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, inspect, text
 
 from generation_service.database import Database, schema
-from generation_service.database.operations import worker_mode
+from generation_service.database.programs import programs
 from generation_service.errors import ConfigurationError
 
 VERSIONS = Path(schema.__file__).parent / "migrations" / "versions"
@@ -28,7 +28,7 @@ def set_version(database: Database, version: str) -> None:
 
 def test_migrations_make_what_the_tables_say(database: Database) -> None:
     def differences(connection: Connection) -> list[object]:
-        return compare_metadata(MigrationContext.configure(connection), worker_mode.metadata)
+        return compare_metadata(MigrationContext.configure(connection), programs.metadata)
 
     found = [one for one in database.read_now(differences) if not any(word in repr(one) for word in _BESIDE_THE_TABLES)]
 

@@ -11,6 +11,7 @@ from generation_service.database import Database
 from generation_service.documents import Accepted, Document, DocumentKind, Documents, Ingester, Parser, Reading
 from generation_service.jobs.model import Job
 from generation_service.objects import ObjectStore
+from generation_service.retrieval import Indexer
 from generation_service.settings import Settings
 from tests.documents import files
 from tests.support.toy import Core
@@ -48,7 +49,7 @@ def library(database: Database, settings_for: Callable[..., Settings]) -> Librar
     """A library with an empty object store; uploads of more than 64 KiB are too large."""
     settings = settings_for(max_upload_bytes=64 * 1024)
     objects = ObjectStore.open(settings.storage_url)
-    reading = Reading(objects, Parser.of(settings))
+    reading = Reading(objects, Parser.of(settings), Indexer())
     core = Core(database, DocumentKind(database, reading))
     return Library(
         core=core,

@@ -10,7 +10,8 @@ from generation_service.database.tables import chunks
 from generation_service.documents import rows
 from generation_service.documents.parsing import Parser
 from generation_service.errors import TransientError
-from generation_service.retrieval import add_prepared, chunks_of, find_passages
+from generation_service.jobs.model import Usage
+from generation_service.retrieval import chunks_of, find_passages
 from tests.documents import files
 from tests.documents.conftest import Library
 
@@ -122,9 +123,13 @@ async def test_a_cancelled_job_fails_its_document(library: Library) -> None:
     assert (document.status, document.code) == ("failed", "cancelled")
 
 
+def free(usage: Usage) -> None:
+    """Nothing here costs anything."""
+
+
 async def test_a_cancelled_document_comes_into_the_index_no_more(library: Library) -> None:
     accepted = await library.upload(files.SCRIPT.encode())
-    prepared = await library.reading.rows(await library.reading.read(accepted.document), accepted.document)
+    prepared = await library.reading.prepare(await library.reading.read(accepted.document), accepted.document, free)
     await library.core.jobs.cancel(accepted.job.id)
 
     late = library.core.database.write_now(
@@ -168,11 +173,11 @@ async def test_reading_again_changes_nothing_in_the_index(library: Library) -> N
     assert len(before) > 2
 
     # When it is read again, by a run that does not know that it was
-    prepared = await library.reading.rows(await library.reading.read(document), document)
+    prepared = await library.reading.prepare(await library.reading.read(document), document, free)
 
     # Then a second completion is refused, and every chunk would have the id that it has
     def again(connection: Connection) -> tuple[bool, int]:
-        return rows.complete(connection, document.id, {}, prepared), add_prepared(connection, prepared)
+        return rows.complete(connection, document.id, {}, prepared), prepared.write(connection)
 
     assert library.core.database.write_now(again) == (False, 0)
     assert indexed(library) == before

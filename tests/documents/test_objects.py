@@ -144,4 +144,4 @@ def test_a_place_that_cannot_be_opened_is_one_line(url: str) -> None:
 def test_keys_are_made_of_ids_and_digests_only() -> None:
     assert "evil" not in source_key("../../evil", "019a")
     assert source_key("a", "d") != source_key("b", "d")
-    assert artefact_key("a", "d", "j", 3).endswith("/documents/d/preprocessed-j-3.json")
+    assert artefact_key(source_key("a", "d"), "j", 3) == source_key("a", "d").replace("source", "preprocessed-j-3.json")

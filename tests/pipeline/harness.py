@@ -23,7 +23,7 @@ from generation_service.pipeline import recipes
 from generation_service.pipeline.kind import GenerationKind, Tools
 from generation_service.pipeline.shapes import Context, StoredSource
 from generation_service.reader.limits import Limits
-from generation_service.retrieval import NewChunk, add_chunks
+from generation_service.retrieval import Indexer, NewChunk, Retriever, add_chunks
 from generation_service.search import NoSearch, SearchProvider
 from generation_service.texts import Language
 
@@ -81,6 +81,8 @@ class Pipeline:
             model=self.model,
             search=self.search,
             ingester=NothingToIngest(),
+            indexer=Indexer(),
+            retriever=Retriever(self.database),
             max_output_tokens=4096,
         )
         self.kind = GenerationKind(tools)

@@ -21,7 +21,7 @@ from generation_service.pipeline.steps.insight import InsightStep, summary
 from generation_service.pipeline.steps.signal import SignalStep
 from generation_service.pipeline.steps.snapshot import SnapshotStep
 from generation_service.pipeline.steps.validation import ValidationStep, by_rule
-from generation_service.retrieval import Passage, chunks_of
+from generation_service.retrieval import Indexer, Passage, chunks_of
 from generation_service.search import Hit, NoSearch
 from generation_service.texts import Language
 from tests.pipeline.harness import FakeRun, Pipeline, add_text, context_of, job_for
@@ -234,7 +234,7 @@ async def test_what_was_learned_is_indexed_by_the_transaction_that_commits_the_s
     run = run_of("index", {"context": context_of(STORY), "validation": {"signals": signals}})
 
     # When the step has run, then nothing is written yet
-    outcome = await IndexStep().run(run)
+    outcome = await IndexStep(Indexer()).run(run)
     assert chunks_now(database, run.job.id) == []
 
     # When its effects run, twice even, then the one with a source is there once
@@ -249,7 +249,7 @@ async def test_indexing_again_replaces_what_the_job_had_learned(database: Databa
     for text in ("민호는 간다.", "유진은 온다."):
         signals = [beat("s1", text).model_dump()]
         outputs = {"context": context_of(STORY), "validation": {"signals": signals}}
-        outcome = await IndexStep().run(FakeRun(job=job, step="index", outputs=outputs))
+        outcome = await IndexStep(Indexer()).run(FakeRun(job=job, step="index", outputs=outputs))
         for effect in outcome.effects:
             database.write_now(effect)
 

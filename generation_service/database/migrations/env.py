@@ -2,11 +2,11 @@
 
 from alembic import context
 
-from generation_service.database import operations
+from generation_service.database import operations, programs, tables
+
+_AREAS = (tables, operations, programs)  # once imported, each has added its tables to the one metadata
 
 context.configure(
-    connection=context.config.attributes["connection"],
-    target_metadata=operations.worker_mode.metadata,
-    render_as_batch=True,
+    connection=context.config.attributes["connection"], target_metadata=_AREAS[0].metadata, render_as_batch=True
 )
 context.run_migrations()

@@ -9,7 +9,7 @@ from generation_service.llm import SourceKind
 from generation_service.pipeline import language, recipes
 from generation_service.pipeline.recipes import Brief
 from generation_service.pipeline.shapes import Context, External, Snapshot, StoredSource
-from generation_service.retrieval import Passage, find_passages, project_chunks
+from generation_service.retrieval import Passage, Retriever, project_chunks
 from generation_service.texts import Language, text
 
 _BUDGET = 24_000  # characters of documents; about as many tokens where they are Korean
@@ -39,8 +39,9 @@ class ContextStep:
 
     name = Context.step
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, retriever: Retriever) -> None:
         self._database = database
+        self._retriever = retriever
 
     async def run(self, run: StepRun) -> StepOutcome:
         snapshot, external = Snapshot.of(run), External.of(run)
@@ -48,8 +49,8 @@ class ContextStep:
         asked = recipe.brief(run.job.request, language.of_request(recipe, run.job.request))
         query = _query(asked)
         read = await project_chunks(self._database, snapshot.project_id, _READ, ["document"])
-        found = await find_passages(self._database, snapshot.project_id, query, _FOUND, ["document"])
-        learned = await find_passages(self._database, snapshot.project_id, query, _LEARNED + _FOUND, ["job"])
+        found = await self._retriever.find(snapshot.project_id, query, _FOUND, ["document"])
+        learned = await self._retriever.find(snapshot.project_id, query, _LEARNED + _FOUND, ["job"])
         chosen = choose(read, found)
         written_in = snapshot.language or language.detect(one.text for one in chosen)
         written_in = written_in or language.of_request(recipe, run.job.request)

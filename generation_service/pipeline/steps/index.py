@@ -8,7 +8,7 @@ from generation_service.jobs.ports import StepOutcome, StepRun
 from generation_service.pipeline import recipes
 from generation_service.pipeline.asking import sources_of
 from generation_service.pipeline.shapes import Indexed, Validated
-from generation_service.retrieval import NewChunk, add_chunks, remove_chunks
+from generation_service.retrieval import Indexer, NewChunk, remove_chunks
 
 
 class IndexStep:
@@ -16,18 +16,19 @@ class IndexStep:
 
     name = Indexed.step
 
+    def __init__(self, indexer: Indexer) -> None:
+        self._indexer = indexer
+
     async def run(self, run: StepRun) -> StepOutcome:
         language, _ = sources_of(run)
         job = run.job
         title = recipes.find(job.recipe).brief(job.request, language).title
         learned = [signal for signal in Validated.of(run).signals if signal.get("sources") and signal.get("text")]
         chunks = [_chunk(job, title, position, signal) for position, signal in enumerate(learned)]
+        prepared = await self._indexer.prepare(chunks, run.spend)
         return StepOutcome(
             output=Indexed(chunks=len(chunks)).stored(),
-            effects=[
-                lambda connection: remove_chunks(connection, "job", job.id),
-                lambda connection: add_chunks(connection, chunks),
-            ],
+            effects=[lambda connection: remove_chunks(connection, "job", job.id), prepared.write],
         )
 
 

@@ -9,13 +9,13 @@ from typing import Annotated, Literal, Self
 from urllib.parse import quote
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from croniter import croniter
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from generation_service.errors import ConfigurationError
+from generation_service.settings.documents import MIB, DocumentSettings, checked_cron
 
-MIB = 1024 * 1024
+__all__ = ["MIB", "ResponseFormat", "Settings", "load_settings", "terminal_locale"]
 
 ResponseFormat = Literal["none", "json_object"]
 
@@ -31,7 +31,7 @@ _STORAGE_URL = re.compile(r"s3://[^/]+(/.*)?|file:///.+|(?![A-Za-z][A-Za-z0-9+.-
 _BASE_URL = re.compile(r"https?://[^/\s]+\S*")
 
 
-class Settings(BaseSettings):
+class Settings(DocumentSettings):
     """All configuration. Field names, upper-cased, are the variables' names; `.env` is read too."""
 
     model_config = SettingsConfigDict(
@@ -72,7 +72,6 @@ class Settings(BaseSettings):
         None, description="JSON object, token -> user id; unset: loopback only"
     )
     max_body_bytes: int = Field(1 * MIB, ge=1024, description="largest JSON body")
-    max_upload_bytes: int = Field(200 * MIB, ge=1024, description="largest uploaded file")
     max_live_jobs: int = Field(100_000, ge=1, description="pending and running jobs in all; beyond it 503")
     max_live_jobs_per_user: int = Field(
         20_000, ge=1, description="pending and running jobs of one caller; beyond it 429"
@@ -135,16 +134,6 @@ class Settings(BaseSettings):
     )
     search_base_url: str | None = Field(None, description="base URL of the SearXNG server")
     search_timeout_seconds: float = Field(10.0, gt=0, le=120, description="how long one search may take")
-
-    # Reading documents
-    parse_memory_bytes: int = Field(
-        1024 * MIB, ge=64 * MIB, description="address space of the child that reads one document"
-    )
-    parse_cpu_seconds: int = Field(20, ge=1, description="its processor time")
-    parse_wall_seconds: float = Field(30.0, gt=0, description="its longest run")
-    parse_max_characters: int = Field(5_000_000, ge=1000, description="text taken from one document")
-    parse_max_pages: int = Field(5_000, ge=1, description="pages read of one document")
-    parse_concurrency: int = Field(2, ge=1, le=64, description="such children at once in one process")
 
     # Watching a rollback
     rollback_baseline_seconds: float = Field(
@@ -227,8 +216,12 @@ class Settings(BaseSettings):
 
     @field_validator(
         "admin_token",
+        "alert_webhook_url",
         "api_token",
         "api_url",
+        "embedding_api_key",
+        "embedding_base_url",
+        "embedding_model",
         "llm_api_key",
         "llm_base_url",
         "llm_model",
@@ -246,9 +239,7 @@ class Settings(BaseSettings):
     @field_validator("prune_cron")
     @classmethod
     def _check_cron(cls, value: str) -> str:
-        if not croniter.is_valid(value):
-            raise ValueError("takes a cron expression of five fields, such as 0 3 * * *")
-        return value
+        return checked_cron(value)
 
     @field_validator("timezone")
     @classmethod
@@ -281,7 +272,15 @@ class Settings(BaseSettings):
             raise ValueError("takes a path, file:///absolute/path or s3://bucket/prefix")
         return value
 
-    @field_validator("api_url", "llm_base_url", "rollback_webhook_url", "s3_endpoint_url", "search_base_url")
+    @field_validator(
+        "alert_webhook_url",
+        "api_url",
+        "embedding_base_url",
+        "llm_base_url",
+        "rollback_webhook_url",
+        "s3_endpoint_url",
+        "search_base_url",
+    )
     @classmethod
     def _check_base_url(cls, value: str | None) -> str | None:
         if value is not None and not _BASE_URL.fullmatch(value):
@@ -292,6 +291,8 @@ class Settings(BaseSettings):
     def _check_together(self) -> Self:
         if self.llm_provider == "openai" and not (self.llm_base_url and self.llm_model):
             raise ValueError("LLM_PROVIDER=openai needs LLM_BASE_URL and LLM_MODEL")
+        if bool(self.embedding_base_url) != bool(self.embedding_model):
+            raise ValueError("EMBEDDING_BASE_URL and EMBEDDING_MODEL belong together: set both, or neither")
         if self.search_provider == "searxng" and not self.search_base_url:
             raise ValueError("SEARCH_PROVIDER=searxng needs SEARCH_BASE_URL")
         return self
@@ -344,10 +345,13 @@ def terminal_locale() -> str | None:
 _SECRET = frozenset(
     {
         "admin_token",
+        "alert_webhook_url",
         "api_token",
         "api_tokens",
         "api_url",
         "database_url",
+        "embedding_api_key",
+        "embedding_base_url",
         "llm_api_key",
         "llm_base_url",
         "redis_url",

@@ -11,10 +11,10 @@ from functools import partial
 
 from sqlalchemy import Connection
 
-from generation_service.bootstrap_documents import Library, build_library
+from generation_service.bootstrap_documents import Library, build_library, build_upkeep, program_kinds
 from generation_service.bootstrap_operations import Role, Shared, Trial, build_operations, build_processes
 from generation_service.database import Database, totals
-from generation_service.documents import DocumentKind, Documents
+from generation_service.documents import DocumentKind, Documents, ObjectSweeper
 from generation_service.errors import DatabaseUnavailable
 from generation_service.jobs import schedules
 from generation_service.jobs.execution import Executor, Limits
@@ -30,9 +30,13 @@ from generation_service.jobs.schedules import Schedule
 from generation_service.jobs.service import Jobs
 from generation_service.jobs.submission import Admission
 from generation_service.llm import LanguageModel, open_model
+from generation_service.objects import ObjectStore
 from generation_service.pipeline.kind import GenerationKind, Tools
+from generation_service.programs import Programs, RetryRules, Upkeep
+from generation_service.retrieval import ReindexKind
 from generation_service.search import SearchProvider, open_search
 from generation_service.settings import Settings
+from generation_service.switching.alerting import AlertTeller
 from generation_service.switching.canary import CanaryKind
 from generation_service.switching.mode import environment_says
 from generation_service.switching.operations import Operations
@@ -65,6 +69,7 @@ class Runtime:
     wakeups: Fanout
     jobs: Jobs
     documents: Documents
+    programs: Programs
     library: Library
     heartbeat: Heartbeat
     executor: Executor
@@ -77,6 +82,11 @@ class Runtime:
     rq_view: RedisView
     operations: Operations
 
+    @property
+    def objects(self) -> ObjectStore:
+        """Where files and artefacts are kept."""
+        return self.library.objects
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Runtime"]:
         """Start the loops of this role on the running event loop; stop them and close everything at the end.
@@ -85,6 +95,8 @@ class Runtime:
         Notices of switches are waited for beside it, and NOTICE_SECONDS longer: a supervisor's patience is bounded.
         """
         await self.database.write(self._declare)
+        if self.role in {"api", "worker"}:
+            await self.library.begin_index(self.database, self.jobs.admission)
         processes, restarts = self.operations.processes, self.operations.restarts
         if self.role != "tool":
             await processes.start()
@@ -95,7 +107,10 @@ class Runtime:
         state = StateFollower(database=self.database, release_all=self.heartbeat.release_all)
         switchover, triggers = self.operations.switchover, self.operations.triggers
         watch = Watch(switchover=switchover, triggers=triggers, acts=self.role == "api")
-        own: list[Recovery | Loop | StateFollower | Watch] = [self.recovery, ticker, counting, state, watch]
+        teller = AlertTeller(database=self.database, webhook_url=self.settings.alert_webhook_url)
+        upkeep = build_upkeep(self.settings, self.database, self.jobs, self.adapter)
+        own: list[Recovery | Loop | StateFollower | Watch | ObjectSweeper | AlertTeller | Upkeep]
+        own = [self.recovery, ticker, counting, state, watch, self.library.sweeper, teller, upkeep]
         loops = own if self.role in {"api", "worker"} else []
         for loop in loops:
             loop.start()
@@ -118,6 +133,7 @@ class Runtime:
             with contextlib.suppress(DatabaseUnavailable):  # metrics only
                 await self._store_totals()
             await self.model.aclose()
+            await self.library.aclose()
             await self.search.aclose()
             if self.role == "api":
                 await restarts.stop()
@@ -158,7 +174,8 @@ class Runtime:
         upkeep = Schedule(
             id=PRUNE, cron=self.settings.prune_cron, timezone=self.settings.timezone, kind=PRUNE, request={}
         )
-        schedules.declare(connection, [upkeep])
+        retries = RetryRules.of(self.settings).schedules
+        schedules.declare(connection, [upkeep, *retries, *self.library.schedules(self.settings.timezone)])
 
 
 def open_database(settings: Settings) -> Database:
@@ -204,7 +221,15 @@ def build(settings: Settings, role: Role) -> Runtime:
         telemetry=telemetry,
         wakeups=shared.wakeups,
         jobs=jobs,
-        documents=Documents(database=database, objects=library.objects, jobs=jobs, settings=settings),
+        documents=Documents(
+            database=database,
+            objects=library.objects,
+            jobs=jobs,
+            settings=settings,
+            retriever=library.retriever,
+            sweeper=library.sweeper,
+        ),
+        programs=Programs(database=database, objects=library.objects, jobs=jobs, settings=settings),
         library=library,
         heartbeat=heartbeat,
         executor=executor,
@@ -284,6 +309,7 @@ def _kinds(
         key_retention_hours=settings.idempotency_retention_hours,
     )
     kinds: list[JobKind] = [GenerationKind(tools), DocumentKind(database, library.reading), pruning, CanaryKind()]
+    kinds += [ReindexKind(database, library.embedder), *program_kinds(settings, database, library)]
     return {kind.kind: kind for kind in kinds}
 
 

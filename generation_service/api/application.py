@@ -7,7 +7,18 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from generation_service.api import admin, documents, generation, health, metrics, problems, projects, results, system
+from generation_service.api import (
+    admin,
+    documents,
+    generation,
+    health,
+    metrics,
+    problems,
+    programs,
+    projects,
+    results,
+    system,
+)
 from generation_service.api.admin.access import AdminToken
 from generation_service.api.admin.journal import Journal
 from generation_service.api.auth import Identity
@@ -27,7 +38,7 @@ Errors are `application/problem+json` (RFC 9457) with a stable `code`, in Englis
 """
 
 # system before generation: /api/generation/system-info is no job.
-_ROUTERS = (system, generation, results, projects, documents, health, metrics)
+_ROUTERS = (system, generation, results, projects, documents, programs, health, metrics)
 
 
 def create_app(runtime: Runtime) -> FastAPI:

@@ -1,36 +1,44 @@
-"""Routes of documents: upload, list, show, follow."""
+"""Routes of documents: upload, list, search, show, follow, read again, delete."""
 
 import time
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query
-from pydantic import TypeAdapter, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from generation_service import texts
 from generation_service.api import examples
 from generation_service.api.after import After
 from generation_service.api.answers import RETRY_AFTER_SECONDS, answer, language_of
 from generation_service.api.auth import Caller, StreamReader
-from generation_service.api.forms import Form, uploaded_form
+from generation_service.api.document_resources import (
+    document_resource,
+    document_status,
+    document_urls,
+    passages,
+    removed,
+    uploaded,
+)
+from generation_service.api.forms import Checked, Form, uploaded_form
 from generation_service.api.headers import ResumeAfter, given_key
-from generation_service.api.models import DocumentPage, DocumentResource, DocumentStatusModel, UploadModel
+from generation_service.api.models_documents import (
+    DocumentPage,
+    DocumentResource,
+    DocumentStatusModel,
+    PassagePage,
+    RemovedModel,
+    UploadModel,
+)
 from generation_service.api.ports import deliver, runtime_of
-from generation_service.api.problems import Invalid, responses
-from generation_service.api.resources import rfc3339
+from generation_service.api.problems import responses
 from generation_service.api.stream import Streams
-from generation_service.api.values import ValueProblem, value_problems
-from generation_service.documents import Accepted, Document, state_of
-from generation_service.jobs.model import Json
-from generation_service.pipeline.recipes import PROJECT_ID_PATTERN, ProjectId
+from generation_service.api.values import ValueProblem
+from generation_service.pipeline.recipes import PROJECT_ID_PATTERN
 
 router = APIRouter(prefix="/api/v1/documents", tags=["Documents"])
 
 DocumentIdPath = Annotated[str, Path(description="the document's id")]
-
-_PROJECT_ID: TypeAdapter[str] = TypeAdapter(ProjectId)
-_BOOLEAN = {"true": True, "1": True, "false": False, "0": False, "": False}
+ContainerId = Annotated[str, Query(max_length=200, pattern=PROJECT_ID_PATTERN)]
 
 
 @router.post(
@@ -44,7 +52,8 @@ async def upload(request: Request, after: After, user_id: Caller) -> Response:
     """Store a file for the generations of a project. The answer comes once its bytes are stored.
 
     Its type is told by its bytes, not its name. Reading it is a job of its own (`task_id`); a file that
-    cannot be read ends as `failed` with a code and a sentence.
+    cannot be read ends as `failed` with a code and a sentence. What the project has already, by its
+    content, is not stored again: the answer is the document that is there (`duplicate_of`).
     """
     began = time.monotonic()
     runtime = runtime_of(request)
@@ -55,16 +64,16 @@ async def upload(request: Request, after: After, user_id: Caller) -> Response:
             user_id=user_id,
             project_id=project_id,
             file_name=form.file_name,
-            chunks=form.chunks(),
+            chunks=form.file.chunks(),
             use_multimodal=use_multimodal,
             key=key,
         )
-    if not accepted.replayed:
+    if accepted.is_fresh and accepted.job is not None:
         after.add_task(deliver, runtime, accepted.job)
-    headers = {"Location": _urls(accepted.document.id)["self"], "Retry-After": str(RETRY_AFTER_SECONDS)}
+    headers = {"Location": document_urls(accepted.document.id)["self"], "Retry-After": str(RETRY_AFTER_SECONDS)}
     if accepted.replayed:
         headers["Idempotent-Replayed"] = "true"
-    return answer(_uploaded(accepted, time.monotonic() - began, language_of(request)), 202, headers)
+    return answer(uploaded(accepted, time.monotonic() - began, language_of(request)), 202, headers)
 
 
 @router.get("", summary="List documents", responses=responses(401, 422, shown={200: DocumentPage}))
@@ -72,7 +81,7 @@ async def list_documents(
     request: Request,
     user_id: Caller,
     *,
-    container_id: Annotated[str | None, Query(max_length=200, pattern=PROJECT_ID_PATTERN)] = None,
+    container_id: ContainerId | None = None,
     status: Literal["pending", "processing", "completed", "failed"] | None = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     cursor: Annotated[str | None, Query(max_length=64)] = None,
@@ -81,15 +90,54 @@ async def list_documents(
     page = await runtime_of(request).documents.list(
         user_id=user_id, project_id=container_id, status=status, limit=limit, cursor=cursor
     )
-    items = [_resource(document, language_of(request)) for document in page.items]
+    items = [document_resource(document, language_of(request)) for document in page.items]
     return answer({"items": items, "next_cursor": page.next_cursor})
+
+
+@router.get("/search", summary="Search documents", responses=responses(401, 404, 422, shown={200: PassagePage}))
+async def search(
+    request: Request,
+    user_id: Caller,
+    *,
+    container_id: ContainerId,
+    q: Annotated[str, Query(min_length=1, max_length=1000, pattern=r"\S", description="words, or a question")],
+    limit: Annotated[int, Query(ge=1, le=50)] = 10,
+) -> Response:
+    """The passages of a project's documents that answer `q` best, with the places that matched."""
+    found = await runtime_of(request).documents.search(user_id=user_id, project_id=container_id, query=q, limit=limit)
+    return answer(passages(found, q))
 
 
 @router.get("/{document_id}", summary="Show a document", responses=responses(401, 404, shown={200: DocumentResource}))
 async def show(request: Request, document_id: DocumentIdPath, user_id: Caller) -> Response:
     """The document's state now."""
     document = await runtime_of(request).documents.get(document_id, user_id)
-    return answer(_resource(document, language_of(request)))
+    return answer(document_resource(document, language_of(request)))
+
+
+@router.delete("/{document_id}", summary="Delete a document", responses=responses(401, 404, shown={200: RemovedModel}))
+async def remove(request: Request, document_id: DocumentIdPath, user_id: Caller) -> Response:
+    """Delete a document with what was read of it and its bytes, whatever it is doing.
+
+    The answer says what was generated from it; that stays. A file of a program keeps its state there.
+    """
+    gone = await runtime_of(request).documents.remove(document_id, user_id)
+    return answer(removed(gone, language_of(request)))
+
+
+@router.post(
+    "/{document_id}/retry",
+    status_code=202,
+    summary="Read a failed document again",
+    responses=responses(401, 404, 409, shown={202: DocumentResource}),
+)
+async def retry(request: Request, after: After, document_id: DocumentIdPath, user_id: Caller) -> Response:
+    """Let a document that could not be read be read again, with fresh attempts."""
+    runtime = runtime_of(request)
+    after.add_task(deliver, runtime, await runtime.documents.retry(document_id, user_id))
+    document = await runtime.documents.get(document_id, user_id)
+    headers = {"Location": document_urls(document.id)["self"], "Retry-After": str(RETRY_AFTER_SECONDS)}
+    return answer(document_resource(document, language_of(request)), 202, headers)
 
 
 @router.get(
@@ -101,7 +149,7 @@ async def status_of(request: Request, document_id: DocumentIdPath, user_id: Call
     """The short form, for those who ask again and again."""
     document = await runtime_of(request).documents.get(document_id, user_id)
     unread = document.status in {"pending", "processing"}
-    return answer(_state(document, language_of(request)), headers={"Retry-After": "1"} if unread else {})
+    return answer(document_status(document, language_of(request)), headers={"Retry-After": "1"} if unread else {})
 
 
 @router.get(
@@ -126,64 +174,10 @@ async def events(
 
 
 def _checked(form: Form) -> tuple[str, bool]:
-    """The project and `use_multimodal` of a form. Raises Invalid."""
-    problems: list[ValueProblem] = []
-    if form.file_name is None or (not form.file_name and not form.file_size):
-        problems.append(ValueProblem("file", "missing"))
-    project_id = form.fields.get("container_id")
-    if project_id is None:
-        problems.append(ValueProblem("container_id", "missing"))
-    else:
-        try:
-            _PROJECT_ID.validate_python(project_id)
-        except ValidationError as error:
-            found = value_problems(dict(one) for one in error.errors(include_url=False, include_input=False))
-            problems += [ValueProblem("container_id", one.code, one.params) for one in found]
-    use_multimodal = _BOOLEAN.get(form.fields.get("use_multimodal", "").strip().lower())
-    if use_multimodal is None:
-        problems.append(ValueProblem("use_multimodal", "wrong_type", (("expected", "true or false"),)))
-    if problems or project_id is None or use_multimodal is None:
-        raise Invalid(problems)
-    return project_id, use_multimodal
-
-
-def _uploaded(accepted: Accepted, seconds: float, language: texts.Language) -> dict[str, Json]:
-    document = accepted.document
-    message = texts.text("document.status.accepted", language)
-    return {
-        "success": True,
-        "message": message,
-        "document_id": document.id,
-        "file_info": {
-            "original_name": document.file_name,
-            "file_size": document.file_size,
-            "file_type": f".{document.file_type}",
-        },
-        "processing_stats": {"upload_time": round(seconds, 3), "status": "processing", "message": message},
-        "task_id": accepted.job.id,
-    }
-
-
-def _state(document: Document, language: texts.Language) -> dict[str, Json]:
-    state = state_of(document, language)
-    return {**state, "started_at": rfc3339(state["started_at"]), "completed_at": rfc3339(state["completed_at"])}
-
-
-def _resource(document: Document, language: texts.Language) -> dict[str, Json]:
-    return {
-        **_state(document, language),
-        "container_id": document.project_id,
-        "file_type": f".{document.file_type}",
-        "file_size": document.file_size,
-        "sha256": document.sha256,
-        "pages": document.pages,
-        "characters": document.characters,
-        "language": document.language,
-        "created_at": rfc3339(document.created_at),
-        "urls": _urls(document.id),
-    }
-
-
-def _urls(document_id: str) -> dict[str, str]:
-    base = f"/api/v1/documents/{document_id}"
-    return {"self": base, "status": f"{base}/status", "events": f"{base}/events"}
+    """The project and `use_multimodal` of a form with a file. Raises Invalid."""
+    checked = Checked(form.fields)
+    if not form.has_file:
+        checked.problems.append(ValueProblem("file", "missing"))
+    project_id, use_multimodal = checked.project_id(required=True), checked.use_multimodal()
+    checked.refuse()
+    return str(project_id), use_multimodal

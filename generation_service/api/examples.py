@@ -81,11 +81,12 @@ STREAM: dict[int | str, dict[str, Any]] = {
     204: {"description": "the job has ended and there is nothing behind this event"},
 }
 FOLLOW: dict[str, Any] = {"parameters": [_LAST_EVENT_ID]}
+_TYPES = "PDF, DOCX, PPTX, XLSX, HTML, HWP, HWPX, TXT or Markdown"
 _UPLOAD_SCHEMA: dict[str, Any] = {
     "type": "object",
     "required": ["file", "container_id"],
     "properties": {
-        "file": {"type": "string", "format": "binary", "description": "PDF, DOCX, TXT or Markdown"},
+        "file": {"type": "string", "format": "binary", "description": _TYPES},
         "container_id": {"type": "string", "description": "the project whose generations may read it"},
         "use_multimodal": {"type": "boolean", "default": False},
     },
@@ -93,4 +94,21 @@ _UPLOAD_SCHEMA: dict[str, Any] = {
 UPLOAD: dict[str, Any] = {
     "parameters": [_KEY],
     "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _UPLOAD_SCHEMA}}},
+}
+_PROGRAM_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["files"],
+    "properties": {
+        "files": {"type": "array", "items": {"type": "string", "format": "binary"}, "description": f"each {_TYPES}"},
+        "user_id": {"type": "string", "maxLength": 200, "description": "with API_TOKENS set it is the token's user"},
+        "container_id": {
+            "type": "string",
+            "description": "the project whose generations may read them; left out: one of the program's own",
+        },
+        "use_multimodal": {"type": "boolean", "default": False, "description": "read images of text, too (OCR)"},
+    },
+}
+PROGRAM: dict[str, Any] = {
+    "parameters": [_KEY],
+    "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _PROGRAM_SCHEMA}}},
 }

@@ -1,42 +1,48 @@
-"""Forms with one file (multipart/form-data, RFC 7578), parsed as they arrive; the file goes to disk."""
+"""Forms with files: read as they arrive, one file at a time, the texts beside them in any order."""
 
 import asyncio
+import contextlib
 import re
-import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import IO
-from urllib.parse import unquote_to_bytes
 
-from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
+from pydantic import TypeAdapter, ValidationError
 from starlette.requests import ClientDisconnect, Request
 
+from generation_service.api.parts import Part, PartEvent, malformed, parts_of
+from generation_service.api.problems import Invalid
+from generation_service.api.spool import Spool, opened_spool
+from generation_service.api.values import ValueProblem, value_problems
 from generation_service.errors import Refused
+from generation_service.pipeline.recipes import ProjectId
 from generation_service.settings import MIB
 
-_FILE_FIELD = "file"
-_CHUNK_BYTES = MIB
+_FILE_FIELDS = frozenset({"file"})
+_PROGRAM_FIELDS = frozenset({"files", "files[]", "file"})  # what clients call them
 _MOST_FIELDS = 32
 _MOST_FIELD_BYTES = 16 * 1024
-_QUOTED = re.compile(rb'"(?:[^"\\]|\\.)*"')
-_EXTENDED_NAME = re.compile(rb";\s*filename\*\s*=\s*utf-8'[^';]*'([^;\s]*)", re.IGNORECASE)
+_LINGER_SECONDS = 10.0
+_PROJECT_ID: TypeAdapter[str] = TypeAdapter(ProjectId)
+_BOOLEAN = {"true": True, "1": True, "false": False, "0": False, "": False}
+
+Fields = Mapping[str, str]
+TakeFile = Callable[[str, Spool], Awaitable[None]]
+"""Called with each file once it is whole: the name it was given, and what holds it."""
 
 
 @dataclass(kw_only=True)
 class Form:
-    """A form that was read to its end. `fields` are its texts by name, `file` is at its beginning."""
+    """A form with one file that was read to its end. `fields` are its texts by name."""
 
-    fields: dict[str, str] = field(default_factory=dict)
-    file: IO[bytes]
+    fields: Fields = field(default_factory=dict)
+    file: Spool
     file_name: str | None = None
-    file_size: int = 0
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The file's bytes, a mebibyte at a time."""
-        while chunk := await asyncio.to_thread(self.file.read, _CHUNK_BYTES):
-            yield chunk
+    @property
+    def has_file(self) -> bool:
+        """Whether a file was chosen: a browser sends an empty one without a name where none was."""
+        return self.file_name is not None and bool(self.file_name or self.file.size)
 
 
 @asynccontextmanager
@@ -45,114 +51,138 @@ async def uploaded_form(request: Request, *, max_file_bytes: int) -> AsyncIterat
 
     Raises Refused: `unsupported_media_type` (415), `malformed_multipart` (400), `document_too_large` (413).
     """
-    kind, options = parse_options_header(request.headers.get("content-type"))
-    boundary = options.get(b"boundary")
-    if kind != b"multipart/form-data" or not boundary:
-        raise Refused("unsupported_media_type", 415, params={"expected": "multipart/form-data"})
-    with tempfile.TemporaryFile() as file:
-        reader = _FormReader(Form(file=file), max_file_bytes)
-        try:
-            await reader.read(request.stream(), boundary)
-        except (FormParserError, ClientDisconnect, ValueError) as error:
-            raise Refused("malformed_multipart", 400) from error
-        yield reader.form
+    with opened_spool(max_file_bytes) as spool:
+        form = Form(file=spool)
+
+        async def take(name: str, _spool: Spool) -> None:
+            if form.file_name is not None:
+                raise malformed()
+            form.file_name = name
+
+        too_large = Refused("document_too_large", 413, params={"megabytes": max_file_bytes // MIB})
+        form.fields = await _Reader(spool, _FILE_FIELDS, take, too_large).read(request)
+        yield form
 
 
-class _FormReader:
-    """Takes the parser's callbacks, which may not wait, and writes the file's bytes in between."""
+async def read_program_form(request: Request, take: TakeFile, *, max_file_bytes: int) -> Fields:
+    """Read a form with any number of files; `take` is awaited for each before the next one is read.
 
-    def __init__(self, form: Form, max_file_bytes: int) -> None:
-        self.form = form
-        self._max_file_bytes = max_file_bytes
-        self._header_name = self._header_value = self._disposition = b""
-        self._name = ""
-        self._is_file = False
-        self._text = bytearray()
-        self._pending = bytearray()
-        self._ended = False
-
-    async def read(self, chunks: AsyncIterator[bytes], boundary: bytes) -> None:
-        """Read to the closing boundary. Raises ValueError where the form ends before it."""
-        parser = MultipartParser(
-            boundary,
-            {
-                "on_part_begin": self._part_begins,
-                "on_header_field": self._header_field,
-                "on_header_value": self._header_value_part,
-                "on_header_end": self._header_ends,
-                "on_headers_finished": self._headers_end,
-                "on_part_data": self._part_data,
-                "on_part_end": self._part_ends,
-                "on_end": self._form_ends,
-            },
-        )
-        async for chunk in chunks:
-            parser.write(chunk)
-            if len(self._pending) >= _CHUNK_BYTES:
-                await self._write()
-        parser.finalize()
-        if not self._ended:
-            raise ValueError("the form ends before its closing boundary")
-        await self._write()
-        self.form.file.seek(0)
-
-    async def _write(self) -> None:
-        taken, self._pending = self._pending, bytearray()
-        await asyncio.to_thread(self.form.file.write, taken)
-
-    def _part_begins(self) -> None:
-        self._disposition = b""
-        self._text = bytearray()
-
-    def _header_field(self, data: bytes, start: int, end: int) -> None:
-        self._header_name += data[start:end]
-
-    def _header_value_part(self, data: bytes, start: int, end: int) -> None:
-        self._header_value += data[start:end]
-
-    def _header_ends(self) -> None:
-        if self._header_name.lower() == b"content-disposition":
-            self._disposition = self._header_value
-        self._header_name = self._header_value = b""
-
-    def _headers_end(self) -> None:
-        _, options = parse_options_header(self._disposition)
-        self._name = options.get(b"name", b"").decode("utf-8", "replace")
-        file_name = _extended_name(self._disposition)
-        if file_name is None and b"filename" in options:
-            file_name = options[b"filename"].decode("utf-8", "replace")
-        self._is_file = file_name is not None
-        if self._is_file and self._name == _FILE_FIELD:
-            if self.form.file_name is not None:
-                raise ValueError("more than one file")
-            self.form.file_name = file_name
-
-    def _part_data(self, data: bytes, start: int, end: int) -> None:
-        if not self._is_file:
-            if len(self._text) + end - start > _MOST_FIELD_BYTES:
-                raise ValueError("a field is too long")
-            self._text += data[start:end]
-        elif self._name == _FILE_FIELD:
-            self.form.file_size += end - start
-            if self.form.file_size > self._max_file_bytes:
-                raise Refused("document_too_large", 413, params={"megabytes": self._max_file_bytes // MIB})
-            self._pending += data[start:end]
-
-    def _part_ends(self) -> None:
-        if not self._is_file:
-            if len(self.form.fields) >= _MOST_FIELDS:
-                raise ValueError("too many fields")
-            self.form.fields[self._name] = self._text.decode("utf-8", "replace")
-
-    def _form_ends(self) -> None:
-        self._ended = True
-
-
-def _extended_name(disposition: bytes) -> str | None:
-    """The name in `filename*=UTF-8''...` (RFC 5987); None without one.
-
-    RFC 7578 forbids it in forms and the parser drops it, but Python's requests with urllib3 1.x sends no
-    other name where that is not ASCII: the file would be taken for a text.
+    Of a file that is too large the rest is dropped and `take` sees one byte more than may be. Raises
+    Refused: `unsupported_media_type` (415), `malformed_multipart` (400), and what `take` raises.
     """
-    found = _EXTENDED_NAME.search(_QUOTED.sub(b'""', disposition))
-    return unquote_to_bytes(found.group(1)).decode("utf-8", "replace") if found else None
+    with opened_spool(max_file_bytes) as spool:
+        return await _Reader(spool, _PROGRAM_FIELDS, take).read(request)
+
+
+class _Reader:
+    """Sorts the parts of one form: files to the spool, texts to the fields, anything else to nowhere."""
+
+    def __init__(
+        self, spool: Spool, file_fields: frozenset[str], take: TakeFile, too_large: Refused | None = None
+    ) -> None:
+        self._spool = spool
+        self._file_fields = file_fields
+        self._take = take
+        self._too_large = too_large
+        self._part = Part("", None)
+        self._text = bytearray()
+        self._fields: dict[str, str] = {}
+        self._other_parts = 0
+
+    async def read(self, request: Request) -> Fields:
+        chunks = request.stream()
+        try:
+            async for event in parts_of(request.headers.get("content-type"), chunks):
+                await self._notice(event)
+        except Refused:
+            await _linger(chunks)
+            raise
+        return self._fields
+
+    async def _notice(self, event: PartEvent) -> None:
+        if isinstance(event, Part):
+            await self._begin(event)
+        elif event is None:
+            await self._end()
+        else:
+            await self._add(event)
+
+    @property
+    def _is_taken(self) -> bool:
+        return self._part.file_name is not None and self._part.name in self._file_fields
+
+    async def _begin(self, part: Part) -> None:
+        self._part, self._text = part, bytearray()
+        if self._is_taken:
+            await self._spool.begin()
+            return
+        self._other_parts += 1
+        if self._other_parts > _MOST_FIELDS:
+            raise malformed()
+
+    async def _add(self, content: bytes) -> None:
+        if self._is_taken:
+            await self._spool.add(content)
+            if self._too_large is not None and self._spool.over:
+                raise self._too_large
+        elif self._part.file_name is None:
+            if len(self._text) + len(content) > _MOST_FIELD_BYTES:
+                raise malformed()
+            self._text += content
+
+    async def _end(self) -> None:
+        if self._is_taken:
+            await self._take(self._part.file_name or "", self._spool)
+        elif self._part.file_name is None:
+            self._fields[self._part.name] = self._text.decode("utf-8", "replace")
+
+
+async def _linger(chunks: AsyncIterator[bytes]) -> None:
+    """Read on for a while and drop it: whoever is still sending when the connection closes may lose the answer."""
+    with contextlib.suppress(TimeoutError, ClientDisconnect):
+        async with asyncio.timeout(_LINGER_SECONDS):
+            async for _ in chunks:
+                pass
+
+
+class Checked:
+    """Takes the values of a form's fields out of it, and gathers what is wrong with them."""
+
+    def __init__(self, fields: Fields) -> None:
+        self._fields = fields
+        self.problems: list[ValueProblem] = []
+
+    def project_id(self, *, required: bool) -> str | None:
+        """The field `container_id`; None where it is left out and not required, or not taken."""
+        given = self._fields.get("container_id")
+        if given is None or (not given and not required):
+            if required:
+                self.problems.append(ValueProblem("container_id", "missing"))
+            return None
+        try:
+            return _PROJECT_ID.validate_python(given)
+        except ValidationError as error:
+            found = value_problems(dict(one) for one in error.errors(include_url=False, include_input=False))
+            self.problems += [ValueProblem("container_id", one.code, one.params) for one in found]
+            return None
+
+    def use_multimodal(self) -> bool:
+        """The field `use_multimodal`; false where it is left out."""
+        given = _BOOLEAN.get(self._fields.get("use_multimodal", "").strip().lower())
+        if given is None:
+            self.problems.append(ValueProblem("use_multimodal", "wrong_type", (("expected", "true or false"),)))
+        return bool(given)
+
+    def user_id(self, pattern: str, most: int) -> str:
+        """The field `user_id`."""
+        given = self._fields.get("user_id", "")
+        if not re.fullmatch(pattern, given):
+            self.problems.append(ValueProblem("user_id", "wrong_pattern"))
+        if len(given) > most:
+            self.problems.append(ValueProblem("user_id", "too_long", (("limit", str(most)),)))
+        return given
+
+    def refuse(self) -> None:
+        """Raise Invalid where anything was wrong."""
+        if self.problems:
+            raise Invalid(self.problems)

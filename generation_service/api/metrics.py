@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 from fastapi import APIRouter
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, text
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -14,10 +14,13 @@ from generation_service.api.health import VERSION, Dependencies
 from generation_service.api.ports import Runtime, runtime_of
 from generation_service.api.stream import Streams
 from generation_service.database import db_now, totals
+from generation_service.database.programs import program_files, program_retry_files, programs
 from generation_service.database.tables import jobs
 from generation_service.errors import DatabaseUnavailable
 from generation_service.jobs import counters
+from generation_service.jobs.alerts import AlertType
 from generation_service.jobs.model import BACKENDS, LIVE, PRIORITIES
+from generation_service.switching.alerting import ALERTS_TOTAL
 from generation_service.switching.figures import rollback_figures
 from generation_service.telemetry.metrics import CONTENT_TYPE, Snapshot, exposition
 from generation_service.telemetry.totals import Labels
@@ -25,6 +28,11 @@ from generation_service.telemetry.totals import Labels
 router = APIRouter(tags=["Health"])
 
 _LEDGER_SECONDS = 15.0
+
+# Shown from the beginning, at nothing: a series that begins with 1 is no rise to Prometheus.
+_ALERTS: tuple[Labels, ...] = tuple((("type", name),) for name in get_args(AlertType))
+_UNFINISHED = ("pending", "processing", "failed")
+_OUTCOMES = ("success", "failed", "skipped")
 
 Gauges = dict[str, Mapping[Labels, float]]
 """Values by name, then by labels."""
@@ -42,8 +50,8 @@ async def metrics(request: Request) -> Response:
         "generation_service_build_info": {(("version", VERSION),): 1},
         **await _redis(request.app.state.dependencies),
     }
-    text = exposition(await _snapshot(runtime, {**gauges, **await _ledger(runtime)}))
-    return Response(text, headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"})
+    shown = exposition(await _snapshot(runtime, {**gauges, **await _ledger(runtime)}))
+    return Response(shown, headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"})
 
 
 async def _snapshot(runtime: Runtime, own: Gauges) -> Snapshot:
@@ -75,17 +83,21 @@ async def _redis(dependencies: Dependencies) -> Gauges:
 
 def _stored(baseline_seconds: float, connection: Connection) -> Snapshot:
     rollback = rollback_figures(connection)
+    stored = totals.read(connection)
     counts: Gauges = {
         "generation_jobs_accepted_total": {(): float(counters.total(connection, "accepted"))},
         "generation_jobs_ended_total": {(): float(counters.total(connection, "ended"))},
         "rollback_errors_total": {(): float(rollback.failed_switches)},
+        ALERTS_TOTAL: {mark: stored.get((ALERTS_TOTAL, mark), 0.0) for mark in _ALERTS},
+        "program_retries_total": _retries(connection),
     }
     gauges: Gauges = {
         "system_rollback_active": {(): float(rollback.active)},
         "rollback_performance_ratio": {(): rollback.performance_ratio(baseline_seconds)},
         "generation_workers_alive": {(): float(rollback.workers_alive)},
+        "program_files": _program_files(connection),
     }
-    return Snapshot(totals=totals.read(connection), counts=counts, gauges={**gauges, **_queues(connection)})
+    return Snapshot(totals=stored, counts=counts, gauges={**gauges, **_queues(connection)})
 
 
 def _queues(connection: Connection) -> Gauges:
@@ -115,6 +127,21 @@ def _queues(connection: Connection) -> Gauges:
         "generation_queue_oldest_seconds": oldest,
         "generation_jobs_live": live,
     }
+
+
+def _program_files(connection: Connection) -> Mapping[Labels, float]:
+    """The files that somebody waits for, or looks after: a count over a partial index."""
+    unfinished = select(program_files.c.status, func.count()).where(text("program_files.status <> 'completed'"))
+    seen = unfinished.join(programs, programs.c.id == program_files.c.program_id).where(programs.c.deleted_at.is_(None))
+    found = {(("status", status),): float(count) for status, count in connection.execute(seen.group_by("status"))}
+    return {(("status", status),): found.get((("status", status),), 0.0) for status in _UNFINISHED}
+
+
+def _retries(connection: Connection) -> Mapping[Labels, float]:
+    outcome = program_retry_files.c.outcome
+    ended = select(outcome, func.count()).where(outcome.is_not(None)).group_by(outcome)
+    found = {name: float(count) for name, count in connection.execute(ended)}
+    return {(("outcome", name),): found.get(name, 0.0) for name in _OUTCOMES}
 
 
 def _labels(**given: Any) -> Labels:

@@ -1,6 +1,6 @@
 """What the API asks of the process it runs in; the composition root builds it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -11,6 +11,8 @@ from generation_service.documents import Documents
 from generation_service.jobs.model import Job
 from generation_service.jobs.ports import Delivery
 from generation_service.jobs.service import Jobs
+from generation_service.objects import ObjectStore
+from generation_service.programs.service import Programs
 from generation_service.settings import Settings
 from generation_service.switching.operations import Operations
 from generation_service.telemetry import JobTelemetry
@@ -41,6 +43,12 @@ class Runtime(Protocol):
 
     @property
     def documents(self) -> Documents: ...
+
+    @property
+    def programs(self) -> Programs: ...
+
+    @property
+    def objects(self) -> ObjectStore: ...
 
     @property
     def wakeups(self) -> Fanout: ...
@@ -75,4 +83,9 @@ async def deliver(runtime: Runtime, job: Job) -> None:
 
     A coroutine, though it waits for nothing: a plain function would be given a thread as a background task.
     """
-    runtime.adapter.deliver([job])
+    await deliver_all(runtime, [job])
+
+
+async def deliver_all(runtime: Runtime, jobs: Sequence[Job]) -> None:
+    """As `deliver`, for several jobs."""
+    runtime.adapter.deliver(jobs)

@@ -20,6 +20,8 @@ COMMANDS = (
     "migrate",
     "generate",
     "documents",
+    "programs",
+    "reindex",
     "status",
     "mode",
     "audit",

@@ -1,7 +1,7 @@
 """The API as the command line sees it: one method a route, problems as exceptions."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Self
@@ -9,6 +9,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx2
 
+from generation_service.cli.program_form import ProgramForm
 from generation_service.cli.terminal import language, say
 from generation_service.errors import ConfigurationError, ServiceError, TransientError
 from generation_service.settings import Settings
@@ -16,6 +17,7 @@ from generation_service.settings import Settings
 # The service sends a comment each 15 seconds; twice nothing means that nobody is there any more.
 _SILENCE_SECONDS = 45.0
 _CONNECT_SECONDS = 5.0
+_PAGE = 500
 _ANSWER_SECONDS = 60.0
 # Nobody there at the very first request: most likely nobody ever was. Later on it is a restart.
 _PAUSES_AT_FIRST = (0.25, 0.5, 1.0)
@@ -97,6 +99,30 @@ class Api:
         """How far reading a document has come."""
         return dict(self._again("GET", f"/api/v1/documents/{quote(document_id, safe='')}/status").json())
 
+    def upload_program(self, form: ProgramForm, key: str) -> dict[str, Any]:
+        """Upload a batch of files under an Idempotency-Key, read from disk while they are sent."""
+        headers = {"Idempotency-Key": key, "Content-Type": form.content_type}
+        return dict(self._again("POST", "/v1/programs", content=form, headers=headers).json())
+
+    def look(self, *path: str, **params: Any) -> dict[str, Any]:
+        """What is at this address: asked for again while nobody answers."""
+        return dict(self._again("GET", _address(path), params=_given(params)).json())
+
+    def pages(self, *path: str, **params: Any) -> Iterator[dict[str, Any]]:
+        """The items of a list, page after page."""
+        cursor: str | None = None
+        while True:
+            page = self.look(*path, **params, limit=_PAGE, cursor=cursor)
+            yield from page["items"]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return
+
+    def act(self, method: str, *path: str, **params: Any) -> dict[str, Any]:
+        """Have something done, once. An answer that is held (`wait`) is waited for."""
+        timeout = httpx2.Timeout(_ANSWER_SECONDS + (params.get("wait") or 0), connect=_CONNECT_SECONDS)
+        return dict(self._request(method, _address(path), params=_given(params), timeout=timeout).json())
+
     @contextmanager
     def events(self, job_id: str, after: int) -> Iterator[Iterator[httpx2.ServerSentEvent] | None]:
         """Open a job's event stream behind event `after`; None where the job has ended and there is nothing more."""
@@ -137,6 +163,15 @@ class Api:
         except httpx2.TransportError as error:
             reason = say("client.timed_out") if isinstance(error, httpx2.TimeoutException) else type(error).__name__
             raise TransientError("api_unreachable", say("client.unreachable", url=self.url, reason=reason)) from error
+
+
+def _address(path: Sequence[str]) -> str:
+    """The first part as it is, the others as they may come from a person."""
+    return "/".join([path[0], *(quote(part, safe="") for part in path[1:])])
+
+
+def _given(params: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in params.items() if value is not None}
 
 
 def _problem(answer: httpx2.Response) -> ApiProblem:

@@ -20,8 +20,9 @@ from sqlalchemy import (
 from generation_service.database.tables import metadata
 from generation_service.database.types import UtcDateTime
 
-_OPEN = text("settled_at IS NULL AND deleted_at IS NULL")
+_OPEN = text("settled_at IS NULL")
 _RETRIABLE = text("status = 'failed' AND error_class = 'transient' AND quarantined_at IS NULL")
+_UNFINISHED = text("status <> 'completed'")
 _UNDER_WAY = text("completed_at IS NULL")
 
 programs = Table(
@@ -75,6 +76,7 @@ program_files = Table(
     CheckConstraint("stage IN ('preprocessing', 'document')", name="stage"),
     Index("ix_program_files_status", "program_id", "status", "position"),
     Index("ix_program_files_retriable", "ended_at", postgresql_where=_RETRIABLE, sqlite_where=_RETRIABLE),
+    Index("ix_program_files_unfinished", "status", postgresql_where=_UNFINISHED, sqlite_where=_UNFINISHED),
 )
 
 program_retries = Table(

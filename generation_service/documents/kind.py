@@ -11,14 +11,18 @@ from generation_service.documents import rows
 from generation_service.documents.artefact import dumped, loaded
 from generation_service.documents.model import Document
 from generation_service.documents.reading import Reading
-from generation_service.errors import PermanentError
-from generation_service.jobs.model import Job, Json, StepRecord
+from generation_service.errors import Deferred, PermanentError
+from generation_service.jobs import alerts, checkpoints
+from generation_service.jobs.model import Job, JobError, Json, StepRecord
 from generation_service.jobs.ports import Ending, Step, StepOutcome, StepRun
-from generation_service.objects import artefact_key
+from generation_service.objects import ObjectMissing, artefact_key
 
 KIND = "document"
 _READ_PERCENT = 50.0  # of a document's progress, once it is read and not indexed
 _READ_ELSEWHERE = "already_read"
+
+ARTEFACT_LOST = frozenset({"artefact_missing", "artefact_unreadable"})
+"""Codes of a document whose artefact is of no use: it is read from its source again."""
 
 
 class DocumentKind:
@@ -33,7 +37,7 @@ class DocumentKind:
         return self._steps
 
     def on_started(self, connection: Connection, job: Job) -> None:
-        rows.start(connection, _document_id(job), job.id)
+        rows.start(connection, document_id_of(job), job.id)
 
     def on_ended(
         self,
@@ -42,17 +46,45 @@ class DocumentKind:
         ending: Ending,
         steps: Mapping[str, StepRecord],  # noqa: ARG002 - as above
     ) -> Mapping[str, Json] | None:
-        document_id = _document_id(job)
-        if ending.status == "cancelled":
-            rows.fail(connection, document_id, "cancelled", "reading the document was cancelled")
-        elif ending.error is not None:
-            rows.fail(connection, document_id, ending.error.code, ending.error.message)
-        else:  # the document step has completed the row, or found it completed
-            return {"document_id": document_id}
+        if end(connection, job, ending):
+            return {"document_id": document_id_of(job)}
+        if ending.error is not None:
+            tell_failure(connection, job, ending.error)
         return None
 
     def on_reopened(self, connection: Connection, job: Job) -> None:
-        rows.reopen(connection, _document_id(job))
+        reopen(connection, job)
+
+
+def end(connection: Connection, job: Job, ending: Ending) -> bool:
+    """End the document as its job has ended; whether it is one that can be used.
+
+    It can be, whatever became of the job, where a generation that needed it has read it meanwhile.
+    """
+    document_id = document_id_of(job)
+    if ending.status == "cancelled":
+        rows.fail(connection, document_id, "cancelled", "reading the document was cancelled")
+    elif ending.error is not None:
+        rows.fail(connection, document_id, ending.error.code, ending.error.message)
+    else:  # the document step has completed the row, or found it completed
+        return True
+    document = rows.find(connection, documents.c.id == document_id)
+    return document is not None and document.status == "completed"
+
+
+def reopen(connection: Connection, job: Job) -> None:
+    """Let the document be read again: from its artefact where that was made and is of use, else from its source."""
+    document = rows.find(connection, documents.c.id == document_id_of(job))
+    if document is not None and document.code in ARTEFACT_LOST:
+        checkpoints.supersede_from(connection, job.id, 0)
+    rows.reopen(connection, document_id_of(job))
+
+
+def tell_failure(connection: Connection, job: Job, error: JobError) -> None:
+    """Tell once that a document has failed for good."""
+    document_id = document_id_of(job)
+    detail = {"project_id": job.project_id, "job_id": job.id, **error.as_json()}
+    alerts.add(connection, "document_failed", document_id, detail, fingerprint=f"document {document_id}")
 
 
 class PreprocessingStep:
@@ -93,17 +125,23 @@ class DocumentStep:
         if key is None:
             return StepOutcome(output={}, status="skipped", reason=_READ_ELSEWHERE)
         document = await _document(self._database, run.job)
-        artefact = await asyncio.to_thread(loaded, await self._reading.objects.read(key))
+        artefact = await asyncio.to_thread(loaded, await self._stored(key))
         prepared = await self._reading.prepare(artefact, document, run.spend)
         return StepOutcome(
             output={"chunks": len(prepared.rows)},
             effects=[lambda connection: rows.complete(connection, document.id, artefact.findings, prepared)],
         )
 
+    async def _stored(self, key: str) -> bytes:
+        try:
+            return await self._reading.objects.read(key)
+        except ObjectMissing as error:
+            raise Deferred("artefact_missing", "what was read of the document is no longer stored") from error
+
 
 async def _document(database: Database, job: Job) -> Document:
     """The job's document. Raises PermanentError where it is gone, or was found unreadable by somebody else."""
-    document_id = _document_id(job)
+    document_id = document_id_of(job)
     document = await database.read(lambda connection: rows.find(connection, documents.c.id == document_id))
     if document is None:
         raise PermanentError("document_deleted", "the document was deleted before it was read")
@@ -112,5 +150,6 @@ async def _document(database: Database, job: Job) -> Document:
     return document
 
 
-def _document_id(job: Job) -> str:
+def document_id_of(job: Job) -> str:
+    """The document that this job is about."""
     return str(job.request["document_id"])

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, TypeAlias
 
-FileType: TypeAlias = Literal["pdf", "docx", "txt", "md"]
+FileType: TypeAlias = Literal["pdf", "docx", "pptx", "xlsx", "html", "hwp", "hwpx", "txt", "md"]
 DocumentStatus = Literal["pending", "processing", "completed", "failed"]
 
 

@@ -2,25 +2,30 @@
 
 import asyncio
 import json
+import math
 import os
+import shlex
+import shutil
 import signal
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from generation_service.documents.model import FileType
 from generation_service.errors import PermanentError, TransientError
-from generation_service.reader.blocks import Block
-from generation_service.reader.limits import Limits
+from generation_service.reader.blocks import Block, Found
+from generation_service.reader.limits import Limits, Scan
 from generation_service.settings import Settings
 
-PARSER = "1"  # a change in what is read of a file is a new number, and with it new chunks
+PARSER = "2"  # a change in what is read of a file is a new number, and with it new chunks
 _COMMAND = (sys.executable, "-I", "-m", "generation_service.reader")
 _ANSWER_BYTES = 16  # of JSON for each character of text, at the very most
+_SCANS_AT_ONCE = 1  # of one process: each keeps a core busy for minutes
 _PIECE = 256 * 1024
 _GONE_SECONDS = 5.0  # what was killed is gone within this time
+_STARVED = 0.5  # of its processor time: a child whose time is over before it got so much had to wait for others
 _SAMPLE = 2_000  # characters of each block are enough to know its language
 # Sent by an operator or by a system short of memory: not the document's doing.
 _FROM_OUTSIDE = frozenset({-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP})
@@ -29,7 +34,7 @@ _MESSAGES = {
     "encrypted": "the document is protected by a password",
     "needs_ocr": "the pages hold images of text, but no text",
     "unreadable": "the document is broken, or holds no text",
-    "too_large": "the document has too many pages or too much text",
+    "too_large": "the document has too many pages or cells, or too much text",
     "archive_bomb": "the file unpacks to far more than it should",
     "too_complex": "reading the document took more memory or time than one document may have",
 }
@@ -48,13 +53,39 @@ class Parsed:
         return sum(len(block.text) for block in self.blocks)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ocr:
+    """The program that reads pictures of text, and what it may use over one document."""
+
+    command: str = "tesseract"
+    languages: str = "kor+eng"
+    max_pages: int = 100
+    wall_seconds: float = 600.0
+
+    def found(self) -> Sequence[str] | None:
+        """The command with the program's whole path, as the child knows no PATH; None where there is none."""
+        program, *arguments = shlex.split(self.command) or [""]
+        path = shutil.which(program)
+        return None if path is None else [path, *arguments]
+
+
 class Parser:
     """Reads files, a bounded number at once on one event loop."""
 
-    def __init__(self, *, limits: Limits, wall_seconds: float, at_once: int, command: Sequence[str] = _COMMAND) -> None:
+    def __init__(
+        self,
+        *,
+        limits: Limits,
+        wall_seconds: float,
+        at_once: int,
+        ocr: Ocr | None = None,
+        command: Sequence[str] = _COMMAND,
+    ) -> None:
         self._limits = limits
         self._wall_seconds = wall_seconds
+        self._ocr = ocr or Ocr()
         self._turns = asyncio.Semaphore(at_once)
+        self._scans = asyncio.Semaphore(_SCANS_AT_ONCE)
         self._command = tuple(command)
 
     @classmethod
@@ -65,10 +96,16 @@ class Parser:
             max_characters=settings.parse_max_characters,
             max_pages=settings.parse_max_pages,
         )
-        return cls(limits=limits, wall_seconds=settings.parse_wall_seconds, at_once=settings.parse_concurrency)
+        ocr = Ocr(
+            command=settings.ocr_command,
+            languages=settings.ocr_languages,
+            max_pages=settings.ocr_max_pages,
+            wall_seconds=settings.ocr_wall_seconds,
+        )
+        return cls(limits=limits, wall_seconds=settings.parse_wall_seconds, at_once=settings.parse_concurrency, ocr=ocr)
 
-    async def parse(self, path: Path, file_type: FileType) -> Parsed:
-        """Read the file at `path`.
+    async def parse(self, path: Path, file_type: FileType, *, use_multimodal: bool = False) -> Parsed:
+        """Read the file at `path`; its pages that are pictures too, where `use_multimodal` asks and OCR is there.
 
         Raises PermanentError with the code that the document gets: `encrypted`, `needs_ocr`,
         `unreadable`, `too_large`, `archive_bomb`, `too_complex`. Raises TransientError where the
@@ -76,11 +113,34 @@ class Parser:
         """
         async with self._turns:
             answer = await self._ask(path, file_type)
-        return await asyncio.to_thread(_parsed, answer)
+        found = await asyncio.to_thread(_found, answer)
+        if use_multimodal and found.pictures and (command := self._ocr.found()):
+            found = await self._scanned(path, found, command)
+        elif not found.blocks:
+            raise refusal("needs_ocr")
+        return await asyncio.to_thread(_parsed, found)
 
-    async def _ask(self, path: Path, file_type: FileType) -> bytes:
+    async def _scanned(self, path: Path, found: Found, command: Sequence[str]) -> Found:
+        """What was found, with what the pictures among the pages say."""
+        if len(found.pictures) > self._ocr.max_pages:
+            raise refusal("too_large")
+        scan = Scan(command=command, languages=self._ocr.languages, pages=found.pictures)
+        async with self._scans:
+            answer = await self._ask(path, "pdf", scan)
+        recognised = await asyncio.to_thread(_found, answer)
+        blocks = sorted((*found.blocks, *recognised.blocks), key=lambda block: block.page or 0)
+        if not blocks:
+            raise refusal("unreadable")
+        return replace(found, blocks=blocks)
+
+    async def _ask(self, path: Path, file_type: FileType, scan: Scan | None = None) -> bytes:
+        wall_seconds, limits = self._wall_seconds, self._limits
+        if scan is not None:
+            wall_seconds = self._ocr.wall_seconds
+            limits = replace(limits, cpu_seconds=math.ceil(wall_seconds))
+        asked = [json.dumps(asdict(part)) for part in (limits, scan) if part is not None]
         child = await asyncio.create_subprocess_exec(
-            *(*self._command, str(path), file_type, json.dumps(asdict(self._limits))),
+            *(*self._command, str(path), file_type, *asked),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
@@ -88,10 +148,12 @@ class Parser:
             start_new_session=True,
         )
         try:
-            async with asyncio.timeout(self._wall_seconds):
+            async with asyncio.timeout(wall_seconds):
                 answer = await _read(child, self._limits.max_characters * _ANSWER_BYTES + _PIECE)
                 code = await child.wait()
         except TimeoutError as error:
+            if scan is None and _cpu_seconds(child.pid) < limits.cpu_seconds * _STARVED:
+                raise TransientError("reader_starved", "the machine was too busy to read the document") from error
             raise refusal("too_complex") from error
         finally:
             await _end(child)
@@ -127,6 +189,15 @@ async def _end(child: asyncio.subprocess.Process) -> None:
             await child.wait()
 
 
+def _cpu_seconds(pid: int) -> float:
+    """What a process has used of the processor; 0 where nobody knows."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def _check_exit(code: int) -> None:
     if code in _FROM_OUTSIDE:
         raise TransientError("reader_killed", "the process that read the document was ended from outside")
@@ -136,12 +207,16 @@ def _check_exit(code: int) -> None:
         raise TransientError("reader_failed", f"the program that reads documents ended with exit code {code}")
 
 
-def _parsed(answer: bytes) -> Parsed:
-    found = json.loads(answer)
-    if "error" in found:
-        raise refusal(found["error"])
-    blocks = [Block(text, heading, page) for text, heading, page in found["blocks"]]
-    return Parsed(blocks=blocks, pages=found["pages"], language=language_of(block.text for block in blocks))
+def _found(answer: bytes) -> Found:
+    told = json.loads(answer)
+    if "error" in told:
+        raise refusal(told["error"])
+    blocks = [Block(text, heading, page) for text, heading, page in told["blocks"]]
+    return Found(blocks, told["pages"], told["pictures"])
+
+
+def _parsed(found: Found) -> Parsed:
+    return Parsed(blocks=found.blocks, pages=found.pages, language=language_of(block.text for block in found.blocks))
 
 
 def language_of(texts: Iterable[str]) -> str | None:

@@ -27,7 +27,7 @@ class Reading:
         with TemporaryDirectory(prefix="document-") as folder:
             path = Path(folder) / "source"
             await self.objects.download(document.object_key, path)
-            parsed = await self._parser.parse(path, document.file_type)
+            parsed = await self._parser.parse(path, document.file_type, use_multimodal=document.use_multimodal)
         return await asyncio.to_thread(artefact_of, document, parsed)
 
     async def prepare(self, artefact: Artefact, document: Document, spend: Spend) -> Prepared:

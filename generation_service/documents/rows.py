@@ -24,6 +24,15 @@ def find(connection: Connection, *conditions: ColumnElement[bool]) -> Document |
     return document_of(row) if row else None
 
 
+def find_same(connection: Connection, values: Mapping[str, Any]) -> Document | None:
+    """The first document of the project with the content of `values`, read in the same way, that has not failed."""
+    alike = ("user_id", "project_id", "sha256", "use_multimodal")
+    same = [documents.c[name] == values[name] for name in alike]
+    wanted = select(documents).where(*same, documents.c.status != "failed").order_by(documents.c.id).limit(1)
+    row = connection.execute(wanted).one_or_none()
+    return document_of(row) if row else None
+
+
 def add(connection: Connection, values: Mapping[str, object]) -> None:
     """Add a document that waits to be read."""
     connection.execute(insert(documents).values(**values, status="pending", progress=0.0, created_at=db_now()))

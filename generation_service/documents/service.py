@@ -1,40 +1,28 @@
-"""Documents as callers know them: uploaded, shown, listed."""
+"""Documents as callers know them: uploaded, shown, listed, searched, read again, removed."""
 
-import hashlib
-import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple, TypedDict
+from typing import TypedDict
 
-from sqlalchemy import Connection, select
+from sqlalchemy import select
 
 from generation_service import texts
 from generation_service.database import Database
-from generation_service.database.tables import documents
+from generation_service.database.tables import documents, projects
 from generation_service.documents import rows
-from generation_service.documents.filetypes import Sniffer, sniffed
-from generation_service.documents.kind import KIND
-from generation_service.documents.labels import file_label
+from generation_service.documents.accepting import Acceptance, Accepted
+from generation_service.documents.doomed import ObjectSweeper
 from generation_service.documents.model import Document
-from generation_service.errors import Refused, TransientError
-from generation_service.jobs.ids import is_id, new_job_id, uuid7
-from generation_service.jobs.model import IdempotencyKey, Job, NewJob, Submitted
+from generation_service.documents.removal import Removal, Removed
+from generation_service.errors import Refused
+from generation_service.jobs.ids import is_id
+from generation_service.jobs.model import Job, JobId
 from generation_service.jobs.queries import Page
 from generation_service.jobs.service import Jobs
-from generation_service.objects import ObjectStore, ObjectTooLarge, Stored, source_key
-from generation_service.settings import MIB, Settings
+from generation_service.objects import ObjectStore
+from generation_service.retrieval import Passage, Retriever
+from generation_service.settings import Settings
 from generation_service.texts import Language
-
-UPLOAD_ROUTE = "documents.upload"
-_STORAGE_RETRY_AFTER_SECONDS = 5
-
-
-class Accepted(NamedTuple):
-    """An accepted upload: the document, the job that reads it, and whether its key had been used before."""
-
-    document: Document
-    job: Job
-    replayed: bool
 
 
 class DocumentState(TypedDict):
@@ -54,13 +42,23 @@ class DocumentState(TypedDict):
 
 
 class Documents:
-    """Accepts uploads and answers about documents. Whoever accepts delivers the job afterwards."""
+    """Accepts uploads and answers about documents. Whoever accepts or retries delivers the job afterwards."""
 
-    def __init__(self, database: Database, objects: ObjectStore, jobs: Jobs, settings: Settings) -> None:
+    def __init__(
+        self,
+        database: Database,
+        objects: ObjectStore,
+        jobs: Jobs,
+        settings: Settings,
+        *,
+        retriever: Retriever | None = None,
+        sweeper: ObjectSweeper | None = None,
+    ) -> None:
         self._database = database
-        self._objects = objects
         self._jobs = jobs
-        self._max_bytes = settings.max_upload_bytes
+        self._acceptance = Acceptance(database, objects, jobs, settings)
+        self._removal = Removal(database, jobs, sweeper or ObjectSweeper(database, objects))
+        self._retriever = retriever or Retriever(database)
 
     async def accept(
         self,
@@ -72,41 +70,15 @@ class Documents:
         use_multimodal: bool = False,
         key: str | None = None,
     ) -> Accepted:
-        """Store the bytes, then accept the document and its job in one transaction.
-
-        `key` is the caller's Idempotency-Key: with the same content it finds the first document again.
-        Raises Refused, and then nothing is left behind: `document_empty` (422), `document_type_not_taken`
-        (415), `document_too_large` (413), `storage_unavailable` (503), and what a submission refuses.
-        """
-        label = file_label(file_name)
-        document_id, job_id = uuid7(), new_job_id()
-        sniffer = Sniffer()
-        object_key = source_key(project_id, document_id)
-        stored = await self._store(object_key, sniffed(chunks, sniffer, label))
-        row = {
-            "id": document_id,
-            "project_id": project_id,
-            "user_id": user_id,
-            "job_id": job_id,
-            "file_name": label,
-            "file_type": sniffer.file_type(label),
-            "file_size": stored.size,
-            "sha256": stored.sha256,
-            "object_key": object_key,
-            "use_multimodal": use_multimodal,
-        }
-        wanted = NewJob(
-            kind=KIND,
+        """Store the bytes, then accept the document and its job; see `Acceptance.accept`."""
+        return await self._acceptance.accept(
             user_id=user_id,
             project_id=project_id,
-            request={"document_id": document_id, "use_multimodal": use_multimodal},
-            id=job_id,
+            file_name=file_name,
+            chunks=chunks,
+            use_multimodal=use_multimodal,
+            key=key,
         )
-        submitted = await self._submit(wanted, row, _bound(key, row, use_multimodal=use_multimodal))
-        if submitted.replayed:
-            await self._objects.delete(object_key)
-        found = await self.get(str(submitted.job.request["document_id"]), user_id)
-        return Accepted(found, submitted.job, submitted.replayed)
 
     async def get(self, document_id: str, user_id: str | None = None) -> Document:
         """The document. Raises Refused `document_not_found` (404), another user's included."""
@@ -139,33 +111,39 @@ class Documents:
         )
         return Page(items=found[:limit], next_cursor=found[limit - 1].id if len(found) > limit else None)
 
-    async def _store(self, object_key: str, chunks: AsyncIterator[bytes]) -> Stored:
-        try:
-            return await self._objects.put(object_key, chunks, self._max_bytes)
-        except ObjectTooLarge as error:
-            raise Refused("document_too_large", 413, params={"megabytes": self._max_bytes // MIB}) from error
-        except TransientError as error:
-            headers = {"Retry-After": str(_STORAGE_RETRY_AFTER_SECONDS)}
-            raise Refused("storage_unavailable", 503, headers=headers) from error
+    async def search(self, *, user_id: str, project_id: str, query: str, limit: int) -> Sequence[Passage]:
+        """The passages of a project's documents that answer `query` best, the best first.
 
-    async def _submit(self, wanted: NewJob, row: dict[str, Any], key: IdempotencyKey | None) -> Submitted:
-        def add(connection: Connection) -> None:
-            rows.add(connection, row)
+        Empty for a project that nobody has used yet. Raises Refused `project_not_found` (404) for another user's.
+        """
+        owner = select(projects.c.user_id).where(projects.c.id == project_id)
+        found = await self._database.read(lambda connection: connection.execute(owner).scalar_one_or_none())
+        if found not in (None, user_id):
+            raise Refused("project_not_found", 404)
+        return await self._retriever.find(project_id, query, limit, ["document"])
 
+    async def retry(self, document_id: str, user_id: str) -> Job:
+        """Let a document that could not be read be read again, from the step that failed.
+
+        Raises Refused: `document_not_found` (404), `document_of_program` and `document_not_failed` (409).
+        """
+        document = await self.get(document_id, user_id)
+        if document.program_id is not None:
+            raise Refused("document_of_program", 409, params={"program_id": document.program_id})
         try:
-            return await self._jobs.submit(wanted, key=key, within=add)
-        except Refused:
-            # Certainly not committed. After any other error the bytes stay: bytes without a row can be swept
-            # away, a row without its bytes is a lost document.
-            await self._objects.delete(row["object_key"])
-            raise
+            return await self._jobs.reopen(JobId(document.job_id))
+        except Refused as error:  # it reads, has read, was cancelled, or its job was pruned
+            raise Refused("document_not_failed", 409) from error
+
+    async def remove(self, document_id: str, user_id: str) -> Removed:
+        """Remove a document with all that belongs to it; see `Removal.remove`."""
+        return await self._removal.remove(document_id, user_id)
 
 
 def state_of(document: Document, language: Language) -> DocumentState:
     """Where a document stands, with a sentence for a person in `language`."""
     failed = document.status == "failed"
-    key = f"document.code.{document.code}"
-    reason = texts.text(key if texts.has_text(key) else "document.code.other", language) if failed else None
+    reason = failure_text(document.code, language) if failed else None
     return {
         "success": True,
         "document_id": document.id,
@@ -181,10 +159,7 @@ def state_of(document: Document, language: Language) -> DocumentState:
     }
 
 
-def _bound(key: str | None, row: dict[str, Any], *, use_multimodal: bool) -> IdempotencyKey | None:
-    """The key with what it stands for: the same bytes under the same name for the same project."""
-    if key is None:
-        return None
-    meant = [row["project_id"], row["file_name"], row["sha256"], use_multimodal]
-    fingerprint = hashlib.sha256(json.dumps(meant, ensure_ascii=False).encode()).hexdigest()
-    return IdempotencyKey(route=UPLOAD_ROUTE, key=key, fingerprint=fingerprint)
+def failure_text(code: str | None, language: Language) -> str:
+    """The sentence about a document or a file that failed with this code: why, and what to do."""
+    key = f"document.code.{code}"
+    return texts.text(key if texts.has_text(key) else "document.code.other", language)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Connection, delete, select, tuple_
 
 from generation_service.database import Database, db_now
-from generation_service.database.tables import dead_letters, idempotency_keys, jobs, pruned_jobs, stream_tickets
+from generation_service.database.tables import alerts, dead_letters, idempotency_keys, jobs, pruned_jobs, stream_tickets
 from generation_service.database.upsert import upsert
 from generation_service.jobs.model import Job, Json, StepRecord
 from generation_service.jobs.ports import Ending, Step, StepOutcome, StepRun
@@ -13,6 +13,7 @@ from generation_service.jobs.ports import Ending, Step, StepOutcome, StepRun
 PRUNE = "prune"
 _BATCH = 200
 _DAY_SECONDS = 86_400
+_ALERT_SECONDS = 30 * _DAY_SECONDS
 
 
 class PruneKind:
@@ -64,6 +65,7 @@ class PruneStep:
             keys += batch
             run.check_lease()
         await self._database.write(prune_tickets)
+        await self._database.write(prune_alerts)
         return StepOutcome(output={"jobs": pruned, "idempotency_keys": keys})
 
 
@@ -99,3 +101,8 @@ def prune_keys(connection: Connection, retention_seconds: float) -> int:
 def prune_tickets(connection: Connection) -> None:
     """Delete the stream tickets that have run out."""
     connection.execute(delete(stream_tickets).where(stream_tickets.c.expires_at < db_now()))
+
+
+def prune_alerts(connection: Connection) -> None:
+    """Delete the alerts of over a month ago that were told, or given up."""
+    connection.execute(delete(alerts).where(alerts.c.due_at.is_(None), alerts.c.created_at < db_now(-_ALERT_SECONDS)))

@@ -80,6 +80,14 @@ class Jobs:
         self._wakeups.wake([job_id])
         return cancelled
 
+    def cancel_within(self, connection: Connection, job_id: JobId) -> Job | None:
+        """As `cancel`, as part of a transaction; None where the job had ended. Whoever commits wakes its readers."""
+        return settlement.cancel(connection, job_id, self._kinds)
+
+    def wake(self, job_ids: Sequence[JobId]) -> None:
+        """Tell the readers of these jobs' events that there are some, after the commit."""
+        self._wakeups.wake(job_ids)
+
     async def reopen(self, job_id: JobId, from_step: str | None = None) -> Job:
         """Let a failed job run again, from its last committed step or from `from_step`.
 
@@ -88,6 +96,14 @@ class Jobs:
         job = await self._database.write(lambda connection: self._reopen(connection, job_id, from_step))
         self._wakeups.wake([job_id])
         return job
+
+    def reopen_within(self, connection: Connection, job_id: JobId, project_id: str | None) -> Job | None:
+        """Let a failed job of this project run again, from its last committed step, as part of a transaction.
+
+        None where it had not failed. Whoever commits wakes its readers and delivers it.
+        """
+        backend = target_backend(connection, project_id)
+        return settlement.reopen(connection, job_id, self._kinds, from_ordinal=None, backend=backend)
 
     async def events_after(self, job_id: JobId, after: int, limit: int = 500) -> Sequence[JobEvent]:
         """The job's events with a number above `after`, in order, `limit` at most."""

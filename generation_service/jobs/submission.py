@@ -46,7 +46,7 @@ def submit(
     """
     job_id = wanted.id or new_job_id()
     if key is not None:
-        bound = _bind(connection, wanted.user_id, key, job_id)
+        bound = bind(connection, wanted.user_id, key, job_id)
         if bound is not None:
             return Submitted(bound, replayed=True)
     return Submitted(
@@ -72,8 +72,11 @@ def submit_batch(
     return accepted
 
 
-def _bind(connection: Connection, user_id: str, key: IdempotencyKey, job_id: JobId) -> Job | None:
-    """Bind the key to `job_id`; the job it was bound to before, where it was."""
+def bind(connection: Connection, user_id: str, key: IdempotencyKey, job_id: JobId) -> Job | None:
+    """Bind the key to `job_id`; the job it was bound to before, where it was.
+
+    Raises Refused `idempotency_key_reused` (422).
+    """
     row = {"user_id": user_id, "route": key.route, "key": key.key}
     fresh = {**row, "fingerprint": key.fingerprint, "job_id": job_id, "created_at": db_now()}
     if insert_if_absent(connection, idempotency_keys, fresh):
@@ -85,7 +88,7 @@ def _bind(connection: Connection, user_id: str, key: IdempotencyKey, job_id: Job
     if found is None or job is None:  # its job was pruned, or its transaction was rolled back: the key is free
         if found is not None:  # only as it was seen: somebody may have bound it anew since
             connection.execute(delete(idempotency_keys).where(*mine, idempotency_keys.c.job_id == found.job_id))
-        return _bind(connection, user_id, key, job_id)
+        return bind(connection, user_id, key, job_id)
     if found.fingerprint != key.fingerprint:
         raise Refused("idempotency_key_reused", 422)
     return job

@@ -1,8 +1,9 @@
 """The object store: uploaded files and artefacts by key, on local disk, S3, or in memory for tests."""
 
 import asyncio
-import hashlib
+import contextlib
 import os
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,22 +16,19 @@ from obstore.exceptions import BaseError, PermissionDeniedError, Unauthenticated
 from obstore.store import LocalStore, MemoryStore, S3Store
 
 from generation_service.errors import ConfigurationError, PermanentError, ServiceError, TransientError
+from generation_service.objects.streams import Counted, small_or_streamed
 
 if TYPE_CHECKING:
-    from obstore.store import RetryConfig  # there for type checkers only
+    from obstore.store import ClientConfig, RetryConfig  # there for type checkers only
 
 _PART_BYTES = 5 * 1024 * 1024  # S3 takes no smaller parts
 _PARTS_AT_ONCE = 3  # times _PART_BYTES is what one upload may hold in memory
 # The library's own default is ten tries in three minutes; a job has tries of its own.
 _S3_RETRIES: "RetryConfig" = {"max_retries": 3, "retry_timeout": timedelta(seconds=20)}
-
-
-class ObjectTooLarge(PermanentError):
-    """The chunks given to `put` were more than its limit; nothing was stored."""
-
-    def __init__(self, limit: int) -> None:
-        super().__init__("too_large", f"an object is larger than {limit} bytes")
-        self.limit = limit
+# A part may take its time, a whole large object too; silence may not. With the tries: half a minute at the longest.
+_S3_SILENCE_SECONDS = 10.0
+_S3_REQUEST_SECONDS = 600.0
+_ABANDON_SECONDS = 5.0  # for a store to remove what it has of an upload that was given up
 
 
 class ObjectMissing(PermanentError):
@@ -61,14 +59,17 @@ class ObjectStore:
         self._url = url.rstrip("/")  # of a store elsewhere
 
     @classmethod
-    def open(cls, url: str, *, endpoint_url: str | None = None) -> "ObjectStore":
+    def open(
+        cls, url: str, *, endpoint_url: str | None = None, silence_seconds: float = _S3_SILENCE_SECONDS
+    ) -> "ObjectStore":
         """Open `s3://bucket/prefix`, `file:///absolute/path` or a path; a local folder is created.
 
-        S3 credentials come from where S3 tools look for them. Raises ConfigurationError.
+        S3 credentials come from where S3 tools look for them; a try ends when nothing has come for `silence_seconds`.
+        Raises ConfigurationError.
         """
         parts = urlsplit(url)
         if parts.scheme == "s3":
-            return cls(_s3(url, endpoint_url), url=url)
+            return cls(_s3(url, endpoint_url, silence_seconds), url=url)
         if parts.scheme not in {"", "file"} or parts.netloc or not parts.path:
             raise ConfigurationError("STORAGE_URL: takes a path, file:///absolute/path or s3://bucket/prefix")
         root = Path(unquote(parts.path) if parts.scheme else url).absolute()
@@ -85,15 +86,34 @@ class ObjectStore:
     async def put(self, key: str, chunks: AsyncIterator[bytes], limit: int | None = None) -> Stored:
         """Store `chunks` under `key` in one piece or not at all; durable when this returns.
 
-        At most a few parts are in memory at once. What `chunks` raises passes through, and then
-        nothing is stored. Raises ObjectTooLarge beyond `limit` bytes.
+        At most a few parts are in memory at once. What `chunks` raises passes through, and then, as after
+        a cancellation, nothing is stored. Raises ObjectTooLarge beyond `limit` bytes.
         """
-        counted = _Counted(chunks, limit)
+        counted = Counted(chunks, limit)
         with _translated(key):
-            await self._store.put_async(key, counted.run(), chunk_size=_PART_BYTES, max_concurrency=_PARTS_AT_ONCE)
+            content = await small_or_streamed(counted.run(), _PART_BYTES)
+            await self._put(key, content, counted)
             if self._root is not None:
                 await asyncio.to_thread(_sync_to_disk, self._root / key, self._root)
         return Stored(size=counted.size, sha256=counted.digest.hexdigest())
+
+    async def _put(self, key: str, content: bytes | AsyncIterator[bytes], counted: Counted) -> None:
+        putting = asyncio.ensure_future(
+            self._store.put_async(key, content, chunk_size=_PART_BYTES, max_concurrency=_PARTS_AT_ONCE)
+        )
+        try:
+            await asyncio.shield(putting)
+        except asyncio.CancelledError:
+            # Cancelled itself, the library would leave the parts that a store elsewhere already has there for ever;
+            # a stream that fails makes it remove them.
+            counted.abandon()
+            done, _ = await asyncio.wait({putting}, timeout=_ABANDON_SECONDS)
+            if not done:
+                putting.cancel()
+            elif putting.exception() is None:  # it came too late: nobody will ever know of this object
+                with contextlib.suppress(ServiceError):
+                    await self.delete(key)
+            raise
 
     async def put_bytes(self, key: str, content: bytes) -> Stored:
         """Store `content` under `key`; durable when this returns."""
@@ -136,10 +156,13 @@ class ObjectStore:
                     yield str(found["path"])
 
     async def delete_below(self, prefix: str) -> int:
-        """Remove every object below the folder `prefix`; how many there were."""
+        """Remove every object below the folder `prefix`, and the folder; how many there were."""
         found = [key async for key in self.keys(prefix)]
-        for key in found:
-            await self.delete(key)
+        with _translated(prefix):
+            if self._root is not None:
+                await asyncio.to_thread(_remove_folder, self._root / prefix, self._root)
+            elif found:
+                await self._store.delete_async(found)  # in few requests
         return len(found)
 
     def place(self, key: str) -> str:
@@ -148,42 +171,26 @@ class ObjectStore:
 
     async def delete(self, key: str) -> None:
         """Remove the object; one that is not there is fine."""
-        with _translated(key):
-            try:
-                await self._store.delete_async(key)
-            except FileNotFoundError:
-                return
+        with _translated(key), contextlib.suppress(FileNotFoundError):
+            await self._store.delete_async(key)
+            if self._root is not None:
+                await asyncio.to_thread(_remove_if_empty, (self._root / key).parent, self._root)
 
 
-class _Counted:
-    """Passes chunks on while it counts and hashes them."""
-
-    def __init__(self, chunks: AsyncIterator[bytes], limit: int | None) -> None:
-        self._chunks = chunks
-        self._limit = limit
-        self.size = 0
-        self.digest = hashlib.sha256()
-
-    async def run(self) -> AsyncIterator[bytes]:
-        async for chunk in self._chunks:
-            self.size += len(chunk)
-            if self._limit is not None and self.size > self._limit:
-                raise ObjectTooLarge(self._limit)
-            self.digest.update(chunk)
-            if chunk:
-                yield chunk
-
-
-def _s3(url: str, endpoint_url: str | None) -> S3Store:
+def _s3(url: str, endpoint_url: str | None, silence_seconds: float) -> S3Store:
     # A server of one's own is addressed by path, and may speak plain HTTP inside its network.
+    options: ClientConfig = {
+        "read_timeout": timedelta(seconds=silence_seconds),
+        "timeout": timedelta(seconds=_S3_REQUEST_SECONDS),
+    }
     try:
         if endpoint_url is None:
-            return S3Store.from_url(url, retry_config=_S3_RETRIES)
+            return S3Store.from_url(url, client_options=options, retry_config=_S3_RETRIES)
         return S3Store.from_url(
             url,
             endpoint=endpoint_url,
             virtual_hosted_style_request=False,
-            client_options={"allow_http": endpoint_url.startswith("http://")},
+            client_options={**options, "allow_http": endpoint_url.startswith("http://")},
             retry_config=_S3_RETRIES,
         )
     except (BaseError, ValueError) as error:
@@ -212,3 +219,20 @@ def _sync_to_disk(path: Path, root: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _remove_folder(folder: Path, root: Path) -> None:
+    """Remove what is left below `folder` too: the beginnings of uploads whose process was killed."""
+    if root not in folder.parents:
+        raise ValueError("only a folder inside the store can be removed")
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(folder)
+    _remove_if_empty(folder.parent, root)
+
+
+def _remove_if_empty(folder: Path, root: Path) -> None:
+    """Remove `folder` and those around it that hold nothing any more; a put that wants one makes it anew."""
+    with contextlib.suppress(OSError):  # not empty, or removed by somebody else
+        while root in folder.parents:
+            folder.rmdir()
+            folder = folder.parent

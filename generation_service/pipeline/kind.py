@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from generation_service.database import Database
+from generation_service.jobs import alerts
 from generation_service.jobs.model import Job, Json, StepRecord
 from generation_service.jobs.ports import Ending, Step
 from generation_service.llm import LanguageModel
@@ -66,7 +67,9 @@ class GenerationKind:
     def on_ended(
         self, connection: Connection, job: Job, ending: Ending, steps: Mapping[str, StepRecord]
     ) -> Mapping[str, Json] | None:
-        """Save the episode of a job that completed, script and risk report alike."""
+        """Save the episode of a job that completed, script and risk report alike; tell of one that failed."""
+        if ending.status == "failed" and ending.error is not None:
+            alerts.add_failed_job(connection, job, ending.error)
         if ending.status != "completed":
             return None
         episode_id, number = episodes.save(connection, job, steps[Content.step].output or {})

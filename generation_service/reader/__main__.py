@@ -1,7 +1,8 @@
 """Reads one document and says what it holds as JSON on standard output.
 
-`python -I -m generation_service.reader PATH TYPE LIMITS`; LIMITS is the JSON of `Limits`. An answer, good or
-bad, ends with exit code 0; a signal means that the document was too much; any other code is our own failure.
+`python -I -m generation_service.reader PATH TYPE LIMITS [SCAN]`; LIMITS is the JSON of `Limits`, SCAN that of
+`Scan`: pages of a PDF to be read as pictures. An answer, good or bad, ends with exit code 0; a signal means that
+the document was too much; any other code is our own failure.
 """
 
 import importlib
@@ -10,46 +11,46 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from generation_service.reader.blocks import Block, Unreadable
-from generation_service.reader.limits import Limits, confine
+from generation_service.reader.blocks import ReaderFailed, Unreadable
+from generation_service.reader.limits import Limits, Scan, confine
 
-_MODULES = {"pdf": "pdf", "docx": "word", "txt": "plain", "md": "plain"}
+# Each takes the path and the limits, and gives `Found`.
+_READERS = {
+    "pdf": "pdf.read",
+    "docx": "word.read",
+    "pptx": "slides.read",
+    "xlsx": "sheets.read",
+    "html": "web.read",
+    "hwp": "hangul.read_hwp",
+    "hwpx": "hangul.read_hwpx",
+    "txt": "plain.read_text",
+    "md": "plain.read_markdown",
+}
 
 
-def main(path: str, file_type: str, limits: str) -> int:
+def main(path: str, file_type: str, limits: str, scan: str | None = None) -> int:
     """Answer for one document; 0 unless this program itself is broken."""
     bounds = Limits(**json.loads(limits))
     confine(bounds)
     # Imported once the limits hold, and outside what is caught: a missing parser is not the document's fault.
-    module = importlib.import_module(f"generation_service.reader.{_MODULES[file_type]}")
-    try:
-        answer = json.dumps(_read(module, Path(path), file_type, bounds), ensure_ascii=False).encode()
-    except Unreadable as error:
-        answer = _refusal(error.code)
-    except (MemoryError, RecursionError):
-        answer = _refusal("too_complex")
-    except Exception:  # noqa: BLE001 - parsers raise anything at all over a broken document, and this process is theirs
-        answer = _refusal("unreadable")
-    sys.stdout.buffer.write(answer)
+    module, function = _READERS[file_type].split(".") if scan is None else ("pictures", "read")
+    read = getattr(importlib.import_module(f"generation_service.reader.{module}"), function)
+    given = (Path(path), bounds) if scan is None else (Path(path), bounds, Scan(**json.loads(scan)))
+    sys.stdout.buffer.write(_answer(read, given))
     return 0
 
 
-def _read(module: Any, path: Path, file_type: str, limits: Limits) -> dict[str, Any]:
-    pages = None
-    match file_type:
-        case "pdf":
-            blocks, pages = module.read(path, limits)
-        case "docx":
-            blocks = module.read(path, limits)
-        case "md":
-            blocks = module.read_markdown(path, limits)
-        case _:
-            blocks = module.read_text(path, limits)
-    return {"blocks": [_row(block) for block in blocks], "pages": pages}
-
-
-def _row(block: Block) -> list[Any]:
-    return [block.text, block.heading, block.page]
+def _answer(read: Any, given: tuple[Any, ...]) -> bytes:
+    try:
+        return json.dumps(read(*given).described(), ensure_ascii=False).encode()
+    except Unreadable as error:
+        return _refusal(error.code)
+    except (MemoryError, RecursionError):
+        return _refusal("too_complex")
+    except ReaderFailed:
+        raise
+    except BaseException:  # noqa: BLE001 - parsers raise anything at all over a broken document, panics of Rust included
+        return _refusal("unreadable")
 
 
 def _refusal(code: str) -> bytes:

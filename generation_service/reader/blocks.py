@@ -1,9 +1,14 @@
 """What reading a document gives: blocks of text under headings, gathered within a limit."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 _LONGEST_HEADING = 200  # characters of a heading path; a title is no place to hide a book
+_BLOCK_CHARACTERS = (
+    50  # that a block counts for by itself: millions of tiny ones would fill the memory of who reads them
+)
 _UNWANTED = re.compile("[\x00-\x08\x0b-\x1f\x7f\u200b\ufeff\ufffe\uffff]")  # control signs and PDF's hyphenation marks
 _BLANK_LINES = re.compile(r"\n[ \t]*\n\s*")
 
@@ -16,6 +21,10 @@ class Unreadable(Exception):
         self.code = code
 
 
+class ReaderFailed(Exception):
+    """Reading failed, and not for anything in the document."""
+
+
 @dataclass(slots=True)
 class Block:
     """A run of text on one page (from 1) under one path of headings, outermost first, joined with ` > `."""
@@ -23,6 +32,20 @@ class Block:
     text: str
     heading: str | None = None
     page: int | None = None
+
+
+@dataclass(slots=True)
+class Found:
+    """What a document holds; how many pages, slides or sheets; and those of its pages that are pictures only."""
+
+    blocks: list[Block]
+    pages: int | None = None
+    pictures: Sequence[int] = ()
+
+    def described(self) -> dict[str, Any]:
+        """The same as JSON can hold it."""
+        blocks = [(block.text, block.heading, block.page) for block in self.blocks]
+        return {"blocks": blocks, "pages": self.pages, "pictures": self.pictures}
 
 
 @dataclass(slots=True)
@@ -44,7 +67,7 @@ class Gathering:
         if place != self._place:
             self._close()
             self._place = place
-            self._size += len(place[0] or "")
+            self._size += len(place[0] or "") + _BLOCK_CHARACTERS
         self._size += len(plain)
         if self._size > self.most:
             raise Unreadable("too_large")
@@ -106,12 +129,20 @@ class Outline:
         return " > ".join(section.title for section in self._path) or None
 
 
-def some(gathering: Gathering, without: str = "unreadable") -> list[Block]:
-    """The blocks that were gathered. Raises Unreadable with the code `without` where there are none."""
+def some(gathering: Gathering) -> list[Block]:
+    """The blocks that were gathered. Raises Unreadable `unreadable` where there are none."""
     blocks = gathering.finish()
     if not blocks:
-        raise Unreadable(without)
+        raise Unreadable("unreadable")
     return blocks
+
+
+def row_of(cells: Sequence[str]) -> str:
+    """A table's row as a line, up to its last cell that is not blank."""
+    plain = [" ".join(cell.split()) for cell in cells]
+    while plain and not plain[-1]:
+        plain.pop()
+    return " | ".join(plain)
 
 
 def cleaned(text: str) -> str:

@@ -4,7 +4,7 @@ import codecs
 import re
 from pathlib import Path
 
-from generation_service.reader.blocks import Block, Gathering, Outline, Unreadable, cleaned, some
+from generation_service.reader.blocks import Found, Gathering, Outline, Unreadable, cleaned, some
 from generation_service.reader.limits import Limits
 
 # The longer mark first: UTF-32's begins with UTF-16's.
@@ -20,14 +20,14 @@ _FENCE = re.compile(r"^ {0,3}(```|~~~)")
 _BYTES_OF_A_CHARACTER = 4
 
 
-def read_text(path: Path, limits: Limits) -> list[Block]:
+def read_text(path: Path, limits: Limits) -> Found:
     """The paragraphs of a plain text. Raises Unreadable."""
     gathering = Gathering(limits.max_characters)
     gathering.add(_decoded(path, limits))
-    return some(gathering)
+    return Found(some(gathering))
 
 
-def read_markdown(path: Path, limits: Limits) -> list[Block]:
+def read_markdown(path: Path, limits: Limits) -> Found:
     """The sections of a Markdown text under their headings. Raises Unreadable."""
     outline = Outline(limits.max_characters)
     section: list[str] = []
@@ -42,7 +42,7 @@ def read_markdown(path: Path, limits: Limits) -> list[Block]:
         section = []
         outline.enter(len(heading.group(1)), heading.group(2))
     outline.add("\n".join(section))
-    return outline.finish()
+    return Found(outline.finish())
 
 
 def _decoded(path: Path, limits: Limits) -> str:

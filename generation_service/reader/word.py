@@ -9,7 +9,7 @@ import docx
 from docx.oxml.ns import qn
 
 from generation_service.reader import archive
-from generation_service.reader.blocks import Block, Outline
+from generation_service.reader.blocks import Found, Outline, row_of
 from generation_service.reader.limits import Limits
 
 _HEADING = re.compile(r"^heading (\d)$", re.IGNORECASE)
@@ -22,7 +22,7 @@ _P, _TBL, _TR, _TC, _T = (qn(f"w:{name}") for name in ("p", "tbl", "tr", "tc", "
 _CONTAINERS = frozenset({qn("w:sdt"), qn("w:sdtContent"), qn("w:ins"), qn("w:customXml"), qn("w:smartTag")})
 
 
-def read(path: Path, limits: Limits) -> list[Block]:
+def read(path: Path, limits: Limits) -> Found:
     """The text of the body. Raises Unreadable."""
     archive.check(path)
     document = docx.Document(str(path))
@@ -35,7 +35,7 @@ def read(path: Path, limits: Limits) -> list[Block]:
             outline.add(text)
         else:
             outline.enter(level, text)
-    return outline.finish()
+    return Found(outline.finish())
 
 
 def _content(parent: Any) -> Iterator[Any]:
@@ -66,12 +66,12 @@ def _pieces(element: Any) -> Iterator[str]:
 
 def _table(table: Any) -> str:
     rows = (row for row in table.iter(_TR) if _owner(row, _TBL) is table)
-    return "\n".join(line for line in map(_row, rows) if line.strip(" |"))
+    return "\n".join(line for line in map(_row, rows) if line)
 
 
 def _row(row: Any) -> str:
     cells = (cell for cell in row.iter(_TC) if _owner(cell, _TR) is row)
-    return " | ".join(" ".join(" ".join(_text(paragraph) for paragraph in cell.iter(_P)).split()) for cell in cells)
+    return row_of([" ".join(_text(paragraph) for paragraph in cell.iter(_P)) for cell in cells])
 
 
 def _owner(element: Any, tag: str) -> Any:

@@ -11,7 +11,7 @@ from generation_service.database.upsert import upsert
 from generation_service.retrieval.model import NewChunk, Passage, SourceKind
 from generation_service.retrieval.tokens import TOKENIZER, scope, tokens
 
-_COLUMNS = (
+COLUMNS = (
     chunks.c.id,
     chunks.c.source_kind,
     chunks.c.source_id,
@@ -49,7 +49,7 @@ def remove_chunks(connection: Connection, source_kind: SourceKind, source_id: st
 def chunks_of(connection: Connection, source_kind: SourceKind, source_id: str) -> list[Passage]:
     """All chunks of one source in their order."""
     mine = (chunks.c.source_kind == source_kind) & (chunks.c.source_id == source_id)
-    return passages(connection, select(*_COLUMNS).where(mine).order_by(chunks.c.ordinal))
+    return passages(connection, select(*COLUMNS).where(mine).order_by(chunks.c.ordinal))
 
 
 async def project_chunks(
@@ -63,7 +63,7 @@ async def project_chunks(
     if source_kinds is not None:
         wanted &= chunks.c.source_kind.in_(sorted(source_kinds))
     turn = (chunks.c.ordinal, chunks.c.source_id, chunks.c.id)
-    first = select(*_COLUMNS, chunks.c.ordinal).where(wanted).order_by(*turn).limit(limit).subquery()
+    first = select(*COLUMNS, chunks.c.ordinal).where(wanted).order_by(*turn).limit(limit).subquery()
     ordered = select(first).order_by(first.c.source_kind, first.c.source_id, first.c.ordinal, first.c.id)
     return await database.read(lambda connection: passages(connection, ordered))
 

@@ -1,17 +1,17 @@
 """Indexing: from chunks to what is written into the index, tokens and (where a model is configured) vectors."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from generation_service.jobs.model import Usage
+from generation_service.database import Database
+from generation_service.embeddings import Embedder, Spend
 from generation_service.retrieval.chunks import add_prepared, prepare_chunks
+from generation_service.retrieval.embedding import ChunkEmbedder
 from generation_service.retrieval.model import NewChunk
-
-Spend = Callable[[Usage], None]
-"""Records what a call to the embedding model cost."""
+from generation_service.retrieval.vectors import Vectors, write_vectors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,15 +19,27 @@ class Prepared:
     """What `write` puts into the index: made outside of any transaction."""
 
     rows: Sequence[Mapping[str, object]]
+    vectors: Sequence[Vectors] = ()
 
     def write(self, connection: Connection) -> int:
         """Index what is not indexed yet, by id; return how many chunks were added."""
-        return add_prepared(connection, self.rows)
+        added = add_prepared(connection, self.rows)
+        write_vectors(connection, self.vectors)
+        return added
 
 
 class Indexer:
     """Prepares chunks for the index; one for each process, so that its bounds hold for all of it."""
 
-    async def prepare(self, chunks: Iterable[NewChunk], spend: Spend) -> Prepared:  # noqa: ARG002 - for vectors
-        """Make the rows, on a thread, as tokens take their time."""
-        return Prepared(rows=await asyncio.to_thread(prepare_chunks, chunks))
+    def __init__(self, database: Database | None = None, embedder: Embedder | None = None) -> None:
+        self._embedder = ChunkEmbedder(database, embedder) if database and embedder else None
+
+    async def prepare(self, chunks: Iterable[NewChunk], spend: Spend) -> Prepared:
+        """Make the rows, on a thread, as tokens take their time, then their vectors.
+
+        Raises TransientError and PermanentError where an embedding model is configured and gives none.
+        """
+        rows = await asyncio.to_thread(prepare_chunks, chunks)
+        if self._embedder is None:
+            return Prepared(rows=rows)
+        return Prepared(rows=rows, vectors=await self._embedder.vectors(rows, spend))

@@ -28,7 +28,7 @@ class NewChunk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passage:
-    """One chunk as it was found; `score` is its BM25 score, 0.0 where nothing was asked."""
+    """One chunk as it was found; `score` compares it with others of the same answer, 0.0 where nothing was asked."""
 
     chunk_id: str
     source_kind: SourceKind

@@ -13,7 +13,8 @@ TOKENIZER = "bigram-1"  # stored with each chunk; a change of the rules below is
 LONGEST_WORD = 32  # characters; what is longer is cut, in texts and in questions alike
 
 _ACCENTS = re.compile("[\u0300-\u036f]")
-_RUNS = re.compile(
+# The stretches of a folded text that tokens are made of.
+RUNS = re.compile(
     r"(?P<hangul>[가-힣]+)"
     r"|(?P<word>[a-z0-9]+)"
     r"|(?P<dense>[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+)"  # kana and Han
@@ -23,7 +24,7 @@ _RUNS = re.compile(
 
 def tokens(text: str) -> list[str]:
     """Return the tokens of `text` in order, repeats included; [] where it has no letters or digits."""
-    return list(_tokens(_folded(text)))
+    return [token for run in RUNS.finditer(folded(text)) for token in run_tokens(run)]
 
 
 def scope(project_id: str) -> str:
@@ -31,24 +32,24 @@ def scope(project_id: str) -> str:
     return f"p{sha256(project_id.encode()).hexdigest()}"
 
 
-def _folded(text: str) -> str:
+def folded(text: str) -> str:
     """Compatibility forms, case and accents away: full-width letters, ligatures and é read as their plain letters."""
     plain = _ACCENTS.sub("", unicodedata.normalize("NFKD", text))
     return unicodedata.normalize("NFC", plain).lower()
 
 
-def _tokens(text: str) -> Iterator[str]:
-    for run in _RUNS.finditer(text):
-        found = run.group()
-        match run.lastgroup:
-            case "hangul":
-                yield from _pairs(found)
-            case "word":
-                yield found[:LONGEST_WORD]
-            case "dense":
-                yield from (_spelled(pair) for pair in _pairs(found))
-            case _:
-                yield _spelled(found[:LONGEST_WORD])
+def run_tokens(run: re.Match[str]) -> Iterator[str]:
+    """The tokens of one of the RUNS of a folded text."""
+    found = run.group()
+    match run.lastgroup:
+        case "hangul":
+            yield from _pairs(found)
+        case "word":
+            yield found[:LONGEST_WORD]
+        case "dense":
+            yield from (_spelled(pair) for pair in _pairs(found))
+        case _:
+            yield _spelled(found[:LONGEST_WORD])
 
 
 def _pairs(run: str) -> Iterator[str]:

@@ -4,16 +4,14 @@ import asyncio
 import contextlib
 import logging
 
-import httpx2
-
 from generation_service.settings import Settings
 from generation_service.switching.reports import as_json
 from generation_service.switching.switches import Switch
+from generation_service.telemetry import webhook
 
 _log = logging.getLogger(__name__)
 
 _TRIES = 3
-_TRY_SECONDS = 5.0
 _PAUSE_SECONDS = 1.0
 _COMMAND_SECONDS = 30.0
 
@@ -34,7 +32,7 @@ class Notifier:
         if self._webhook_url is None:
             return
         for attempt in range(1, _TRIES + 1):
-            problem = await self._post_once(self._webhook_url, switch)
+            problem = await webhook.post(self._webhook_url, as_json(switch), key=switch.id)
             if problem is None:
                 return
             _log.warning(
@@ -45,19 +43,6 @@ class Notifier:
                 extra={"action": "webhook_failed", "switch_id": switch.id},
             )
             await asyncio.sleep(_PAUSE_SECONDS * attempt)
-
-    async def _post_once(self, url: str, switch: Switch) -> str | None:
-        """Post the report; what went wrong, without the address: it may hold a token."""
-        try:
-            async with (
-                asyncio.timeout(_TRY_SECONDS),
-                httpx2.AsyncClient(follow_redirects=False) as client,
-                # Only the status is waited for: what else the other side has to say is not read.
-                client.stream("POST", url, json=as_json(switch), headers={"Idempotency-Key": switch.id}) as answer,
-            ):
-                return None if answer.is_success else f"it answered {answer.status_code}"
-        except (httpx2.HTTPError, httpx2.InvalidURL, OSError, TimeoutError) as error:
-            return type(error).__name__
 
     async def _run(self, switch: Switch) -> None:
         if self._command is None:

@@ -5,6 +5,7 @@ from typing import Literal, get_args
 
 from generation_service.texts import (
     admin,
+    backup,
     dev_stack,
     documents,
     jobs,
@@ -12,6 +13,7 @@ from generation_service.texts import (
     operations_scripts,
     pipeline,
     problems,
+    programs,
     restarts,
     switching,
     terminal,
@@ -23,8 +25,10 @@ LANGUAGES: tuple[Language, ...] = get_args(Language)
 Catalogue = Mapping[str, Mapping[str, str]]
 _AREAS: tuple[Catalogue, ...] = (
     admin.TEXTS,
+    backup.TEXTS,
     dev_stack.TEXTS,
     problems.TEXTS,
+    programs.TEXTS,
     documents.TEXTS,
     jobs.TEXTS,
     migration.TEXTS,

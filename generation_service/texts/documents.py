@@ -1,5 +1,7 @@
 """Texts about documents: why one was turned away, where one stands, and why one could not be read."""
 
+_TAKEN = "PDF, DOCX, PPTX, XLSX, HTML, HWP, HWPX, TXT"
+
 
 def _refusal(code: str, *, title: tuple[str, str], detail: tuple[str, str]) -> dict[str, dict[str, str]]:
     return {
@@ -29,8 +31,8 @@ TEXTS: dict[str, dict[str, str]] = {
         "document_type_not_taken",
         title=("This type of file is not taken", "받을 수 없는 파일 형식입니다"),
         detail=(
-            "PDF, DOCX, TXT and Markdown are taken, told by content, not name. Save it as one of these and try again.",
-            "PDF, DOCX, TXT, Markdown을 받으며, 이름이 아닌 내용으로 구분합니다. 이 형식으로 저장해 다시 올려 주세요.",
+            f"{_TAKEN} and Markdown are taken, told by content, not name. Save it as one of these and try again.",
+            f"{_TAKEN}, Markdown을 받으며, 이름이 아닌 내용으로 구분합니다. 이 형식으로 저장해 다시 올려 주세요.",
         ),
     ),
     **_refusal(
@@ -64,8 +66,10 @@ TEXTS: dict[str, dict[str, str]] = {
     ),
     **_code(
         "needs_ocr",
-        "The pages are images without text. Run text recognition (OCR) on the file and upload it again.",
-        "글자 없이 이미지로만 된 문서입니다. 문자 인식(OCR)을 거친 뒤 다시 올려 주세요.",
+        "The pages are images without text. Run text recognition (OCR) on the file and upload it again, or ask for it"
+        " with use_multimodal where the service has it.",
+        "글자 없이 이미지로만 된 문서입니다. 문자 인식(OCR)을 거친 뒤 다시 올리거나, 서비스에 갖추어져 있다면"
+        " use_multimodal로 요청해 주세요.",
     ),
     **_code(
         "unreadable",
@@ -74,8 +78,8 @@ TEXTS: dict[str, dict[str, str]] = {
     ),
     **_code(
         "too_large",
-        "The document has too much text or too many pages. Split it and upload the parts.",
-        "글이나 쪽수가 너무 많은 문서입니다. 나누어서 다시 올려 주세요.",
+        "The document has too much text, or too many pages or cells. Split it and upload the parts.",
+        "글, 쪽수 또는 셀이 너무 많은 문서입니다. 나누어서 다시 올려 주세요.",
     ),
     **_code(
         "archive_bomb",
@@ -91,6 +95,21 @@ TEXTS: dict[str, dict[str, str]] = {
         "cancelled",
         "Reading the document was cancelled. Upload it again if you need it.",
         "문서 읽기를 취소했습니다. 필요하면 다시 올려 주세요.",
+    ),
+    **_code(
+        "artefact_unreadable",
+        "What was read of the document is damaged in the file storage. Retry it: it is read anew.",
+        "문서를 읽어 둔 자료가 저장소에서 손상되었습니다. 다시 시도하면 처음부터 읽습니다.",
+    ),
+    **_code(
+        "abandoned",
+        "The process that read the document was lost again and again. Split the document, or retry it.",
+        "문서를 읽던 프로세스가 거듭 중단되었습니다. 문서를 나누거나 다시 시도해 주세요.",
+    ),
+    **_code(
+        "object_missing",
+        "The file is not in the file storage any more. Upload it again.",
+        "파일이 저장소에 더 이상 없습니다. 다시 올려 주세요.",
     ),
     **_code(
         "other",

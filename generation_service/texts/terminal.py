@@ -1,6 +1,6 @@
 """Texts of the command line: progress, results, and what stops a command."""
 
-from generation_service.texts import terminal_help
+from generation_service.texts import terminal_help, terminal_index, terminal_programs
 
 _SERVE: dict[str, dict[str, str]] = {
     "serve.ready": {
@@ -289,6 +289,8 @@ _CHECK: dict[str, dict[str, str]] = {
 
 TEXTS: dict[str, dict[str, str]] = {
     **terminal_help.TEXTS,
+    **terminal_programs.TEXTS,
+    **terminal_index.TEXTS,
     **{
         f"terminal.{name}": texts
         for part in (_SERVE, _CLIENT, _STATES, _OVERVIEW, _CHECK)

@@ -142,6 +142,10 @@ class Service:
             )
         )
 
+    def delete(self, path: str) -> None:
+        """Delete what `path` shows."""
+        self._request("DELETE", path)
+
     def _events(self, job_id: str, after: str, deadline: float) -> Iterator[Arrival]:
         headers = {"Last-Event-ID": after} if after else {}
         path = f"/api/generation/{job_id}/events"

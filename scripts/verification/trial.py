@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import Any
+from uuid import uuid4
 
 from scripts.verification.findings import Finding, Missed, judged, look
 from scripts.verification.limits import Limits
@@ -106,11 +107,14 @@ class Trial:
 
 
 def document(service: Service, limits: Limits) -> Finding:
-    """A document is read to its end."""
+    """A document is read to its end, and leaves nothing behind."""
 
     def judge() -> Finding:
-        accepted = service.upload("rollback-verification.txt", _DOCUMENT)
-        state = service.wait_for(f"/api/v1/documents/{accepted['document_id']}/status", limits.job_seconds)
+        # Never the same text twice: what a project has already is not read again.
+        accepted = service.upload("rollback-verification.txt", _DOCUMENT + uuid4().hex.encode())
+        place = f"/api/v1/documents/{accepted['document_id']}"
+        state = service.wait_for(f"{place}/status", limits.job_seconds)
+        service.delete(place)
         error = state.get("code") or "-"
         return judged(
             "document", state["status"], "completed", ok=state["status"] == "completed", note="document", code=error

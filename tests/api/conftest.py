@@ -23,6 +23,8 @@ from generation_service.jobs.service import Jobs
 from generation_service.jobs.submission import Admission
 from generation_service.objects import ObjectStore
 from generation_service.pipeline import episodes
+from generation_service.programs.kind import ProgramFileKind
+from generation_service.programs.service import Programs
 from generation_service.retrieval import Indexer
 from generation_service.settings import Settings
 from generation_service.switching.ledger import Ledger
@@ -115,9 +117,12 @@ class ApiRuntime:
         )
         self.objects = ObjectStore.in_memory()
         reading = Reading(self.objects, Parser.of(settings), Indexer())
-        kinds: dict[str, JobKind] = {**self.core.kinds, "document": DocumentKind(database, reading)}
+        files = ProgramFileKind(database, reading, retry_max=settings.program_retry_max)
+        self.core.kinds |= {"document": DocumentKind(database, reading), files.kind: files}
+        kinds: dict[str, JobKind] = dict(self.core.kinds)
         self.jobs = Jobs(database=database, kinds=kinds, admission=admission, wakeups=self.wakeups)
         self.documents = Documents(database, self.objects, self.jobs, settings)
+        self.programs = Programs(database, self.objects, self.jobs, settings)
 
     def begin_drain(self) -> None:
         self.drains = True

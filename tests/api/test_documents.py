@@ -8,13 +8,22 @@ import httpx2
 import pytest
 from pydantic import TypeAdapter
 
-from generation_service.api import forms
-from generation_service.api.models import DocumentPage, DocumentResource, DocumentStatusModel, UploadModel
+from generation_service.api.models_documents import (
+    DocumentPage,
+    DocumentResource,
+    DocumentStatusModel,
+    PassagePage,
+    RemovedModel,
+    UploadModel,
+)
+from generation_service.api.spool import Spool
 from generation_service.settings import MIB
 from tests.api.conftest import Api, ApiRuntime, GenerationToy, Served, api_over
+from tests.documents import files
 from tests.support.settings import SettingsFor
 
 UPLOAD = "/api/v1/documents/upload"
+SEARCH = "/api/v1/documents/search"
 NOTES = ("notes.md", b"# Notes\n\nThe harbour is old.\n", "text/markdown")
 
 
@@ -187,13 +196,13 @@ async def test_a_file_beyond_the_limit_is_413(
 
 async def test_a_large_file_is_never_whole_in_memory(server: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     held: list[int] = []
-    write = forms._FormReader._write
+    write = Spool._write
 
-    async def watched(reader: forms._FormReader) -> None:
-        held.append(len(reader._pending))
-        await write(reader)
+    async def watched(spool: Spool) -> None:
+        held.append(len(spool._pending))
+        await write(spool)
 
-    monkeypatch.setattr(forms._FormReader, "_write", watched)
+    monkeypatch.setattr(Spool, "_write", watched)
 
     answer = await upload(server, ("big.txt", b"x" * (20 * MIB), "text/plain"))
 
@@ -226,3 +235,151 @@ async def test_another_users_document_is_404(
         assert (await api.http.get("/api/v1/documents", headers=ben)).json()["items"] == []
         assert (await upload(api, headers=ben)).json()["code"] == "project_not_found"
         assert (await api.http.get(own)).status_code == 401
+
+
+async def read_one(api: Api, file: Any = NOTES, **fields: Any) -> dict[str, Any]:
+    """Upload a document and have it read; its resource."""
+    made = (await upload(api, file, **fields)).json()
+    await api.runtime.run(made["task_id"])
+    return dict((await api.http.get(f"/api/v1/documents/{made['document_id']}")).json())
+
+
+async def test_passages_are_found_with_the_places_that_matched(api: Api) -> None:
+    document = await read_one(api, ("대본.md", "# 1장\n\n도현이 헌책방 문을 연다.\n".encode(), "text/markdown"))
+
+    answer = await api.http.get(SEARCH, params={"container_id": "harbour", "q": "헌책방"})
+
+    TypeAdapter(PassagePage).validate_python(answer.json())
+    (found,) = answer.json()["items"]
+    assert (found["document_id"], found["file_name"]) == (document["document_id"], "대본.md")
+    assert [found["text"][place["start"] : place["end"]] for place in found["highlights"]] == ["헌책방"]
+
+
+@pytest.mark.parametrize(
+    ("params", "pointer"),
+    [
+        ({"q": "", "container_id": "harbour"}, "q"),
+        ({"q": "  ", "container_id": "harbour"}, "q"),
+        ({"q": "x" * 1001, "container_id": "harbour"}, "q"),
+        ({"container_id": "harbour"}, "q"),
+        ({"q": "harbour"}, "container_id"),
+        ({"q": "harbour", "container_id": "../x"}, "container_id"),
+        ({"q": "harbour", "container_id": "harbour", "limit": "51"}, "limit"),
+    ],
+)
+async def test_a_search_that_asks_nothing_is_422(small_api: Api, params: dict[str, str], pointer: str) -> None:
+    answer = await small_api.http.get(SEARCH, params=params)
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+    assert [one["pointer"] for one in answer.json()["errors"]] == [pointer]
+
+
+async def test_odd_questions_find_nothing_and_harm_nothing(api: Api) -> None:
+    await read_one(api)
+
+    for question in ("\0", '" OR 1=1 --', "🙂", "NOT AND NEAR(", "'; DROP TABLE chunks"):
+        answer = await api.http.get(SEARCH, params={"container_id": "harbour", "q": question})
+        assert (answer.status_code, answer.json()) == (200, {"items": []}), question
+    unused = await api.http.get(SEARCH, params={"container_id": "unused", "q": "harbour"})
+    assert unused.json() == {"items": []}
+
+
+async def test_another_users_project_is_not_searched(
+    settings_for: SettingsFor, sqlite_runtime: ApiRuntime, kind: GenerationToy
+) -> None:
+    runtime = ApiRuntime(settings_for(api_tokens={"a": "ana", "b": "ben"}), sqlite_runtime.database, kind)
+    ana, ben = ({"Authorization": f"Bearer {token}"} for token in "ab")
+    async with api_over(runtime) as api:
+        made = (await upload(api, headers=ana)).json()
+        await runtime.run(made["task_id"])
+        own, asked = f"/api/v1/documents/{made['document_id']}", {"container_id": "harbour", "q": "harbour"}
+
+        assert len((await api.http.get(SEARCH, params=asked, headers=ana)).json()["items"]) == 1
+        assert (await api.http.get(SEARCH, params=asked, headers=ben)).json()["code"] == "project_not_found"
+        assert (await api.http.delete(own, headers=ben)).status_code == 404
+        assert (await api.http.post(f"{own}/retry", headers=ben)).status_code == 404
+        assert (await api.http.delete(own)).status_code == 401
+
+
+async def test_a_deleted_document_is_gone_for_every_route(api: Api) -> None:
+    document = await read_one(api)
+    own = document["urls"]["self"]
+
+    answer = await api.http.delete(own, headers={"Accept-Language": "ko"})
+
+    TypeAdapter(RemovedModel).validate_python(answer.json())
+    assert answer.status_code == 200
+    assert answer.json()["deleted"] == {"chunks": 1, "objects": 2}
+    assert answer.json()["generated"] == []
+    assert "지웠습니다" in answer.json()["message"]
+    for path in (own, f"{own}/status", f"{own}/events"):
+        assert (await api.http.get(path)).json()["code"] == "document_not_found"
+    assert (await api.http.delete(own)).status_code == 404
+    assert (await api.http.get(SEARCH, params={"container_id": "harbour", "q": "harbour"})).json() == {"items": []}
+
+
+async def test_the_same_file_twice_in_a_project_is_found_and_said(api: Api) -> None:
+    first = (await upload(api)).json()
+
+    again = await upload(api, ("copy.md", NOTES[1], "text/markdown"))
+
+    TypeAdapter(UploadModel).validate_python(again.json())
+    assert again.status_code == 202
+    assert (again.json()["document_id"], again.json()["duplicate_of"]) == (first["document_id"],) * 2
+    assert again.json()["task_id"] == first["task_id"]
+    assert "already" in again.json()["message"]
+    assert len(api.runtime.adapter.jobs) == 1
+
+
+async def test_a_document_that_failed_is_read_again(api: Api) -> None:
+    failed = await read_one(api, ("scan.pdf", files.scan_pdf(), "application/pdf"))
+    api.runtime.adapter.jobs.clear()
+
+    answer = await api.http.post(failed["urls"]["retry"])
+    twice = await api.http.post(failed["urls"]["retry"])
+
+    assert failed["status"] == "failed"
+    assert (answer.status_code, answer.json()["status"]) == (202, "pending")
+    assert answer.headers["Location"] == failed["urls"]["self"]
+    assert [job.id for job in api.runtime.adapter.jobs] == [failed["task_id"]]
+    assert (twice.status_code, twice.json()["code"]) == (409, "document_not_failed")
+
+
+async def test_a_user_over_the_limit_is_told_in_one_sentence(
+    settings_for: SettingsFor, sqlite_runtime: ApiRuntime, kind: GenerationToy
+) -> None:
+    runtime = ApiRuntime(settings_for(max_user_documents=1), sqlite_runtime.database, kind)
+    async with api_over(runtime) as api:
+        await upload(api)
+        over = await upload(api, ("b.md", b"other", "text/markdown"))
+
+    assert (over.status_code, over.json()["code"]) == (413, "storage_quota_exceeded")
+    assert over.json()["detail"].startswith("You may keep 1 documents")
+
+
+async def test_a_programs_file_is_followed_as_a_document(small_api: Api) -> None:
+    program = (await small_api.http.post("/v1/programs", files={"files": NOTES})).json()
+    (job,) = small_api.runtime.adapter.jobs
+    await small_api.runtime.run(job.id)
+    (file,) = (await small_api.http.get(program["urls"]["files"])).json()["items"]
+
+    answer = await small_api.http.get(f"/api/v1/documents/{file['document_id']}/events")
+
+    assert answer.status_code == 200
+    assert "event: completed" in answer.text
+
+
+async def test_the_documentation_names_every_route_of_documents_and_programs(small_api: Api) -> None:
+    paths = (await small_api.http.get("/openapi.json")).json()["paths"]
+
+    assert set(paths["/api/v1/documents/{document_id}"]) == {"get", "delete"}
+    assert set(paths["/v1/programs"]) == {"get", "post"}
+    assert {path for path in paths if path.startswith("/v1/programs/")} == {
+        "/v1/programs/retry-stats",
+        "/v1/programs/{program_id}",
+        "/v1/programs/{program_id}/files",
+        "/v1/programs/{program_id}/retry",
+        "/v1/programs/{program_id}/retries/{retry_id}",
+    }
+    form = paths["/v1/programs"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+    assert form["required"] == ["files"]

@@ -154,7 +154,7 @@ async def test_an_unknown_address_and_an_unknown_method_are_problems(small_api: 
         (URL, "GET, HEAD, POST"),
         (f"{URL}/x", "GET, HEAD"),
         (f"{URL}/x/cancel", "POST"),
-        ("/api/v1/documents/x", "GET, HEAD"),
+        ("/api/v1/documents/x/status", "GET, HEAD"),
         ("/livez", "GET, HEAD"),
     ],
 )

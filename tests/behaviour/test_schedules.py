@@ -10,6 +10,7 @@ from sqlalchemy import Connection, func, select, update
 
 from generation_service.database import Database, db_now
 from generation_service.database.tables import firings, jobs, schedules
+from generation_service.jobs.pruning import PRUNE
 from tests.support.stack import Stack, stack
 
 pytestmark = pytest.mark.timeout(180)
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.timeout(180)
 
 @pytest.fixture
 def durable(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Stack]:
-    """An API, a worker and rq-scheduler; the one schedule there is prunes."""
+    """An API, a worker and rq-scheduler; the schedule that is looked at prunes."""
     settings = {"USE_DURABLE_WORKER": "true", "REDIS_URL": redis_url}
     with stack(tmp_path / "stack", database_url, **settings) as running:
         running.serve()
@@ -26,11 +27,12 @@ def durable(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Stack
 
 
 def make_due(database: Database) -> None:
-    database.write_now(lambda connection: connection.execute(update(schedules).values(next_due_at=db_now(1.0))))
+    soon = update(schedules).where(schedules.c.id == PRUNE).values(next_due_at=db_now(1.0))
+    database.write_now(lambda connection: connection.execute(soon))
 
 
 def fired(connection: Connection) -> int:
-    return connection.execute(select(func.count()).select_from(firings)).scalar_one()
+    return connection.execute(select(func.count()).where(firings.c.schedule_id == PRUNE)).scalar_one()
 
 
 def start_and_kill_a_scheduler(running: Stack) -> None:
@@ -42,7 +44,7 @@ def start_and_kill_a_scheduler(running: Stack) -> None:
 
 
 def completed(connection: Connection) -> int:
-    pruned = select(func.count()).where(jobs.c.kind == "prune", jobs.c.status == "completed")
+    pruned = select(func.count()).where(jobs.c.kind == PRUNE, jobs.c.status == "completed")
     return connection.execute(pruned).scalar_one()
 
 

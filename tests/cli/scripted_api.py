@@ -62,7 +62,7 @@ class ScriptedApi:
             def do_GET(self) -> None:
                 scripted._answer(self)
 
-            do_POST = do_GET  # noqa: N815 - the name that http.server calls
+            do_POST = do_DELETE = do_GET  # noqa: N815 - the names that http.server calls
 
             def log_message(self, *_: object) -> None:
                 return
@@ -91,13 +91,24 @@ class ScriptedApi:
         return [one for one in self.asked if one.path.partition("?")[0] == path]
 
     def _answer(self, handler: BaseHTTPRequestHandler) -> None:
-        body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
+        body = _body(handler)
         headers = {name.lower(): value for name, value in handler.headers.items()}
         asked = Asked(handler.command, handler.path, headers, body)
         self.asked.append(asked)
         script = self._scripts.get(f"{asked.method} {asked.path.partition('?')[0]}", [Answer(404)])
         chosen = script.pop(0) if len(script) > 1 else script[0]
         _send(handler, chosen(asked) if callable(chosen) else chosen)
+
+
+def _body(handler: BaseHTTPRequestHandler) -> bytes:
+    if handler.headers.get("Transfer-Encoding") != "chunked":
+        return handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
+    body = b""
+    while size := int(handler.rfile.readline(), 16):
+        body += handler.rfile.read(size)
+        handler.rfile.readline()
+    handler.rfile.readline()
+    return body
 
 
 def _send(handler: BaseHTTPRequestHandler, answer: Answer) -> None:

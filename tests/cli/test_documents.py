@@ -96,3 +96,45 @@ def test_nobody_at_the_address_is_said_once(commands: Commands, tmp_path: Path) 
 
     assert (ran.code, len(ran.err.splitlines())) == (1, 1)
     assert "API_URL" in ran.err
+
+
+def test_passages_are_printed_under_their_origin(commands: Commands, service: ScriptedApi) -> None:
+    passage = {
+        "file_name": "대본.md",
+        "heading": "1장",
+        "page": 3,
+        "text": "헌책방 문",
+        "highlights": [{"start": 0, "end": 3}],
+    }
+    service.on("GET /api/v1/documents/search", as_json({"items": [passage]}), as_json({"items": []}))
+    given = {"API_URL": service.url}
+
+    found = commands.run("documents", "search", "헌책방", "--project", "p", given=given)
+    nothing = commands.run("documents", "search", "없음", "--project", "p", given=given)
+
+    assert found.code == 0
+    assert found.out.split() == ["대본.md,", "1장,", "3", "헌책방", "문"]
+    assert nothing.code == 1
+    assert "documents list" in nothing.err
+
+
+def test_a_list_is_fetched_to_its_end(commands: Commands, service: ScriptedApi) -> None:
+    one = {"file_name": "a.md", "status": "completed", "code": None, "document_id": "d1", "container_id": "p"}
+    pages = [{"items": [one], "next_cursor": "c"}, {"items": [{**one, "document_id": "d2"}], "next_cursor": None}]
+    service.on("GET /api/v1/documents", *(as_json(page) for page in pages))
+
+    ran = commands.run("documents", "list", "--project", "p", given={"API_URL": service.url})
+
+    assert ran.code == 0
+    assert [line.split()[0] for line in ran.out.splitlines()] == ["File", "a.md", "a.md"]
+    assert "container_id=p" in service.asked[1].path
+    assert "cursor=c" in service.asked[1].path
+
+
+def test_a_retry_of_a_document_is_sent_once(commands: Commands, service: ScriptedApi) -> None:
+    service.on("POST /api/v1/documents/d1/retry", as_json({"message": "It waits to be read."}, 202))
+
+    ran = commands.run("documents", "retry", "d1", given={"API_URL": service.url})
+
+    assert (ran.code, ran.out.strip()) == (0, "It waits to be read.")
+    assert len(service.asked) == 1

@@ -1,14 +1,16 @@
 """The schema goes up and down on both databases, is what the tables say, and one that does not fit is one line."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, insert, inspect, text
+from sqlalchemy.exc import IntegrityError
 
-from generation_service.database import Database, schema
+from generation_service.database import Database, db_now, schema, tables
 from generation_service.database.programs import programs
 from generation_service.errors import ConfigurationError
 
@@ -80,3 +82,72 @@ def test_tables_without_a_version_are_not_touched(empty: Database) -> None:
         schema.prepare(empty)
 
     assert table_names(empty) == {"jobs"}
+
+
+RENAMED = {
+    "status": "processing_status",
+    "error": "processing_error",
+    "started_at": "processing_started_at",
+    "completed_at": "processing_completed_at",
+}
+DOCUMENT = {
+    "project_id": "책방",
+    "user_id": "ana",
+    "job_id": "j1",
+    "file_name": "대본.txt",
+    "file_type": "txt",
+    "file_size": 12,
+    "sha256": "0" * 64,
+    "object_key": "projects/p/documents/d/source",
+    "progress": 100.0,
+    "pages": 3,
+    "language": "ko",
+    "created_at": datetime(2026, 11, 1, 9, 30, 0, 123456, UTC),
+    "started_at": datetime(2026, 11, 1, 9, 30, 1, tzinfo=UTC),
+    "completed_at": datetime(2026, 11, 1, 9, 31, 2, tzinfo=UTC),
+}
+STATES = [
+    {"id": "d1", "status": "completed", "code": None, "error": None},
+    {"id": "d2", "status": "failed", "code": "encrypted", "error": "암호가 걸린 문서입니다."},
+    {"id": "d3", "status": "pending", "code": None, "error": None},
+]
+
+
+def rows_of_documents(database: Database) -> list[dict[str, object]]:
+    """All documents, by the names that the columns have in the database now."""
+    found = text("SELECT * FROM documents ORDER BY id")
+    return [dict(row) for row in database.read_now(lambda connection: connection.execute(found).mappings().all())]
+
+
+def indexes_of_documents(database: Database) -> dict[str | None, list[str | None]]:
+    found = database.read_now(lambda connection: inspect(connection).get_indexes("documents"))
+    return {one["name"]: one["column_names"] for one in found}
+
+
+def test_documents_survive_the_way_back_and_forth_with_the_names_of_their_columns(database: Database) -> None:
+    documents = [{**DOCUMENT, **state} for state in STATES]
+    database.write_now(lambda connection: connection.execute(insert(tables.documents), documents))
+    alert = {"id": "a", "type": "job_failed", "subject": "j", "fingerprint": "f", "detail": {}, "tries": 0}
+    database.write_now(
+        lambda connection: connection.execute(insert(tables.alerts).values(**alert, created_at=db_now()))
+    )
+    before = rows_of_documents(database)
+
+    assert schema.downgrade(database, 1) == "0002"
+    names = {after: name for name, after in RENAMED.items()}
+    gone = {"use_multimodal", "program_id"}
+    assert rows_of_documents(database) == [
+        {names.get(name, name): value for name, value in row.items() if name not in gone} for row in before
+    ]
+    assert indexes_of_documents(database)["ix_documents_status"] == ["status"]
+    assert "alerts" not in table_names(database)
+
+    assert schema.migrate(database) == schema.newest_version()
+    assert sorted(rows_of_documents(database), key=lambda row: str(row["id"])) == before
+    assert indexes_of_documents(database)["ix_documents_processing_status"] == ["processing_status"]
+    assert "ix_documents_status" not in indexes_of_documents(database)
+    assert {*RENAMED.values()} <= before[0].keys()
+    with pytest.raises(IntegrityError):
+        database.write_now(
+            lambda connection: connection.execute(text("UPDATE documents SET processing_status = 'lost'"))
+        )

@@ -1,12 +1,22 @@
-"""Files as people bring them, good and bad, made anew for each test."""
+"""Files as people bring them, good and bad, made anew for each test in a few milliseconds each."""
 
+import html as markup
 import io
+import re
 import zipfile
 import zlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-import docx
+import docx as python_docx
+import hwpforge
+import pptx as python_pptx
+import xlsxwriter
+
+from tests.documents.hwp5 import compound, hwp
+
+__all__ = ["compound", "hwp"]  # of a module of its own, and files all the same
 
 SCRIPT = """기획의도
 
@@ -21,6 +31,9 @@ S#2. 아리랑 극장 / 밤
 """
 
 
+CELLS = (("장소", "시간"), ("헌책방", "낮"))
+_LINES_OF_A_PAGE = 40
+_SIGNS = re.compile(r"[\\`*_{}\[\]<>()#+.!|~-]")  # what Markdown might take for its own
 _FONT = (
     b"<</Type/Font/Subtype/Type0/BaseFont/Test/Encoding/Identity-H/ToUnicode 4 0 R/DescendantFonts["
     b"<</Type/Font/Subtype/CIDFontType2/BaseFont/Test/CIDSystemInfo<</Registry(Adobe)/Ordering(Identity)"
@@ -35,8 +48,9 @@ async def chunks_of(content: bytes, size: int = 64 * 1024) -> AsyncIterator[byte
         yield content[start : start + size]
 
 
-def pdf(pages: Sequence[Sequence[str]], *, encrypted: bool = False, content: bytes | None = None) -> bytes:
-    """A PDF with one line of text per string; `content` replaces the content stream of every page."""
+def pdf(text: str | Sequence[Sequence[str]], *, encrypted: bool = False, content: bytes | None = None) -> bytes:
+    """A PDF of a text, or of pages that are lines; `content` replaces the content stream of every page."""
+    pages = _pages(text) if isinstance(text, str) else text
     letters = sorted({letter for page in pages for line in page for letter in line})
     codes = {letter: index + 1 for index, letter in enumerate(letters)}
     kids = " ".join(f"{5 + 2 * index} 0 R" for index in range(len(pages)))
@@ -52,10 +66,41 @@ def pdf(pages: Sequence[Sequence[str]], *, encrypted: bool = False, content: byt
             "/Resources<</Font<</F1 3 0 R>>>>>>".encode()
         )
         objects.append(_stream(content if content is not None else _lines(page, codes)))
-    return _assembled(objects, encrypted=encrypted)
+    return assembled(objects, encrypted=encrypted)
+
+
+def scan_pdf(width: int = 8, height: int = 8, gray: bytes | None = None) -> bytes:
+    """A PDF of one page that is nothing but a picture: `gray` holds a byte a dot, row by row."""
+    dots = zlib.compress(gray if gray is not None else bytes(width * height))
+    picture = b"<</Type/XObject/Subtype/Image/Width %d/Height %d/ColorSpace/DeviceGray/BitsPerComponent 8" % (
+        width,
+        height,
+    )
+    return assembled(
+        [
+            b"<</Type/Catalog/Pages 2 0 R>>",
+            b"<</Type/Pages/Count 1/Kids[3 0 R]>>",
+            b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Contents 4 0 R/Resources<</XObject<</P 5 0 R>>>>>>",
+            _stream(b"q 600 0 0 800 0 0 cm /P Do Q"),
+            b"%s/Filter/FlateDecode/Length %d>>stream\n%s\nendstream" % (picture, len(dots), dots),
+        ]
+    )
+
+
+def encrypted_pdf() -> bytes:
+    """A PDF that opens with a password only."""
+    return pdf("비밀", encrypted=True)
+
+
+def _pages(text: str) -> Sequence[Sequence[str]]:
+    lines = text.split("\n")
+    return [lines[start : start + _LINES_OF_A_PAGE] for start in range(0, len(lines), _LINES_OF_A_PAGE)]
 
 
 def _lines(page: Sequence[str], codes: dict[str, int]) -> bytes:
+    """What draws the lines; a page without any is a picture: one dark square."""
+    if not page:
+        return b"100 100 600 600 re f"
     shown = [
         f"BT /F1 12 Tf 1 0 0 1 40 {760 - 16 * row} Tm <{''.join(f'{codes[letter]:04x}' for letter in line)}> Tj ET"
         for row, line in enumerate(page)
@@ -77,7 +122,8 @@ def _stream(content: bytes) -> bytes:
     return b"<</Filter/FlateDecode/Length %d>>stream\n%s\nendstream" % (len(packed), packed)
 
 
-def _assembled(objects: Sequence[bytes], *, encrypted: bool) -> bytes:
+def assembled(objects: Sequence[bytes], *, encrypted: bool = False) -> bytes:
+    """A PDF of numbered objects, the first of which is its catalog."""
     out = bytearray(b"%PDF-1.5\n%\xe2\xe3\xcf\xd3\n")
     offsets = []
     for number, body in enumerate(objects, start=1):
@@ -93,29 +139,93 @@ def _assembled(objects: Sequence[bytes], *, encrypted: bool) -> bytes:
     return bytes(out)
 
 
+def docx(text: str) -> bytes:
+    """A DOCX with a paragraph for each line."""
+    document = python_docx.Document()
+    for line in text.split("\n"):
+        document.add_paragraph(line)
+    return _saved(document.save)
+
+
 def word() -> bytes:
     """A DOCX with headings, paragraphs and a table."""
-    document = docx.Document()
+    document = python_docx.Document()
     document.add_heading("등장인물", level=1)
     document.add_heading("김도현", level=2)
     document.add_paragraph("서른두 살. 헌책방의 주인.")
-    table = document.add_table(rows=2, cols=2)
-    for row, cells in zip(table.rows, (("장소", "시간"), ("헌책방", "낮")), strict=True):
-        for cell, text in zip(row.cells, cells, strict=True):
-            cell.text = text
+    _fill(document.add_table(rows=2, cols=2), CELLS)
     document.add_heading("한지수", level=2)
     document.add_paragraph("편지를 찾는 사람.")
-    saved = io.BytesIO()
-    document.save(saved)
-    return saved.getvalue()
+    return _saved(document.save)
 
 
 def word_with(xml: bytes) -> bytes:
     """A DOCX whose main part is `xml`."""
+    return repacked(word(), {"word/document.xml": xml})
+
+
+def pptx(text: str) -> bytes:
+    """A PPTX with a slide for each blank-line-separated part; its first line is the title."""
+    parts = (part.partition("\n") for part in text.split("\n\n"))
+    return slides([(title, body, "") for title, _, body in parts])
+
+
+def slides(parts: Sequence[tuple[str, str, str]], *, cells: Sequence[Sequence[str]] | None = None) -> bytes:
+    """A PPTX of slides with a title, a text and notes; the last one gets a table of `cells`."""
+    deck = python_pptx.Presentation()
+    for title, body, notes in parts:
+        slide = deck.slides.add_slide(deck.slide_layouts[1])
+        slide.shapes.title.text = title
+        slide.placeholders[1].text = body
+        if notes:
+            slide.notes_slide.notes_text_frame.text = notes
+    if cells is not None:
+        shape = slide.shapes.add_table(len(cells), len(cells[0]), 0, 0, 100_000, 100_000)
+        _fill(shape.table, cells)
+    return _saved(deck.save)
+
+
+def xlsx(text: str) -> bytes:
+    """An XLSX of one sheet with a row for each line, and a cell for what tabs part."""
+    return workbook({"글": [line.split("\t") for line in text.split("\n")]})
+
+
+def workbook(sheets: Mapping[str, Sequence[Sequence[object]]]) -> bytes:
+    """An XLSX of sheets by name, each of rows of cells."""
+    saved = io.BytesIO()
+    with xlsxwriter.Workbook(saved, {"in_memory": True, "default_date_format": "yyyy-mm-dd"}) as book:
+        for name, rows in sheets.items():
+            sheet = book.add_worksheet(name)
+            for number, row in enumerate(rows):
+                sheet.write_row(number, 0, row)
+    return saved.getvalue()
+
+
+def html(text: str) -> bytes:
+    """A web page with a paragraph for each line."""
+    body = "".join(f"<p>{markup.escape(line)}</p>" for line in text.split("\n"))
+    return f"<!doctype html><html lang=ko><head><title>글</title></head><body>{body}</body></html>".encode()
+
+
+def hwpx(text: str) -> bytes:
+    """An HWPX with a paragraph for each line that is not blank."""
+    return hwpx_of("\n\n".join(_SIGNS.sub(r"\\\g<0>", line) for line in text.split("\n")))
+
+
+def hwpx_of(markdown: str) -> bytes:
+    """An HWPX of Markdown."""
+    return hwpforge.convert_md(markdown).document.to_bytes()
+
+
+def repacked(archive: bytes, parts: Mapping[str, bytes]) -> bytes:
+    """A ZIP with some of its members replaced, or added."""
     rebuilt = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(word())) as source, zipfile.ZipFile(rebuilt, "w", zipfile.ZIP_DEFLATED) as target:
+    with zipfile.ZipFile(io.BytesIO(archive)) as source, zipfile.ZipFile(rebuilt, "w", zipfile.ZIP_DEFLATED) as target:
         for entry in source.infolist():
-            target.writestr(entry, xml if entry.filename == "word/document.xml" else source.read(entry))
+            if entry.filename not in parts:
+                target.writestr(entry, source.read(entry))
+        for name, content in parts.items():
+            target.writestr(name, content)
     return rebuilt.getvalue()
 
 
@@ -124,3 +234,15 @@ def written(folder: Path, content: bytes, name: str = "source") -> Path:
     path = folder / name
     path.write_bytes(content)
     return path
+
+
+def _fill(table: Any, cells: Sequence[Sequence[str]]) -> None:
+    for row, texts in zip(table.rows, cells, strict=True):
+        for cell, text in zip(row.cells, texts, strict=True):
+            cell.text = text
+
+
+def _saved(save: Callable[[io.BytesIO], None]) -> bytes:
+    saved = io.BytesIO()
+    save(saved)
+    return saved.getvalue()

@@ -1,5 +1,6 @@
 """Accepting uploads: what is taken, what is refused, and that a refusal leaves nothing behind."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -7,10 +8,12 @@ from sqlalchemy import func, select
 
 from generation_service.database import Database
 from generation_service.database.tables import documents, jobs
-from generation_service.documents import state_of
+from generation_service.documents import Accepted, Documents, state_of
 from generation_service.errors import DatabaseUnavailable, Refused, TransientError
+from generation_service.jobs import submission
 from tests.documents import files
 from tests.documents.conftest import Library
+from tests.support.settings import SettingsFor
 
 EXECUTABLE = b"\x7fELF\x02\x01\x01" + bytes(200)
 
@@ -91,10 +94,10 @@ async def test_the_same_key_with_other_bytes_is_refused(library: Library) -> Non
 async def test_the_bytes_stay_where_the_commit_may_have_happened(
     library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def lost(*_: object, **__: object) -> None:
+    def lost(*_: object, **__: object) -> None:
         raise DatabaseUnavailable("the answer to the commit was lost")
 
-    monkeypatch.setattr(library.core.jobs, "submit", lost)
+    monkeypatch.setattr(submission, "submit", lost)
     with pytest.raises(DatabaseUnavailable):
         await library.upload(b"text")
 
@@ -126,7 +129,7 @@ async def test_another_users_document_is_not_found(library: Library) -> None:
 
 
 async def test_a_list_is_paged_and_filtered(library: Library) -> None:
-    made = [(await library.upload(b"text", f"{n}.txt", project_id="p" if n % 2 else "q")).document for n in range(5)]
+    made = [(await library.upload(b"%d" % n, f"{n}.txt", project_id="p" if n % 2 else "q")).document for n in range(5)]
 
     first = await library.documents.list(user_id="ana", limit=2)
     second = await library.documents.list(user_id="ana", limit=2, cursor=first.next_cursor)
@@ -148,7 +151,7 @@ async def test_a_name_is_a_label_that_can_be_stored_and_shown(library: Library) 
     }
 
     for given, shown in names.items():
-        assert (await library.upload(b"text", given)).document.file_name == shown
+        assert (await library.upload(repr(given).encode(), given)).document.file_name == shown
 
 
 async def test_a_state_is_said_in_the_callers_language(library: Library) -> None:
@@ -161,3 +164,81 @@ async def test_a_state_is_said_in_the_callers_language(library: Library) -> None
     assert "text recognition" in english["message"]
     assert english["error"] == english["message"]
     assert english["task_id"] == document.job_id
+
+
+async def test_the_same_content_in_a_project_is_the_document_that_is_there(
+    library: Library, database: Database
+) -> None:
+    first = await library.upload(b"text", "a.txt")
+    second = await library.upload(b"text", "b.txt", key="k")
+    elsewhere = await library.upload(b"text", "a.txt", project_id="다른")
+    with_images = await library.upload(b"text", "a.txt", use_multimodal=True)
+
+    assert (first.is_fresh, first.duplicate_of) == (True, None)
+    assert (second.is_fresh, second.replayed, second.duplicate_of) == (False, False, first.document.id)
+    assert second.document == first.document
+    assert second.job is not None
+    assert second.job.id == first.document.job_id
+    assert elsewhere.is_fresh
+    assert with_images.is_fresh
+    assert rows_of(database) == (3, 3)
+    assert len(library.stored()) == 3
+
+
+async def test_the_key_of_a_duplicate_belongs_to_what_is_there(library: Library) -> None:
+    first = await library.upload(b"text")
+    await library.upload(b"text", key="k")
+
+    again = await library.upload(b"text", key="k")
+    with pytest.raises(Refused) as caught:
+        await library.upload(b"other", key="k")
+
+    assert (again.replayed, again.document.id) == (True, first.document.id)
+    assert caught.value.code == "idempotency_key_reused"
+
+
+async def test_twenty_uploads_of_one_content_at_once_are_one_document(library: Library, database: Database) -> None:
+    accepted = await asyncio.gather(*(library.upload(b"text", f"{n}.txt") for n in range(20)))
+
+    assert sum(one.is_fresh for one in accepted) == 1
+    assert len({one.document.id for one in accepted}) == 1
+    assert rows_of(database) == (1, 1)
+    assert len(library.stored()) == 1
+
+
+async def test_content_that_could_not_be_read_may_be_uploaded_again(library: Library) -> None:
+    broken = files.scan_pdf()
+    first, _ = await library.read(broken, "스캔.pdf")
+
+    second = await library.upload(broken, "스캔.pdf")
+
+    assert first.status == "failed"
+    assert second.is_fresh
+
+
+async def test_another_users_project_is_not_told_of_its_contents(library: Library) -> None:
+    await library.upload(b"text")
+
+    with pytest.raises(Refused) as caught:
+        await library.upload(b"text", user_id="ben")
+
+    assert (caught.value.code, caught.value.status) == ("project_not_found", 404)
+
+
+async def test_a_user_keeps_so_much_and_no_more(settings_for: SettingsFor, library: Library) -> None:
+    few = settings_for(max_user_documents=2, storage_url=str(library.folder))
+    documents_ = Documents(library.core.database, library.objects, library.core.jobs, few)
+
+    async def upload(content: bytes, key: str | None = None) -> Accepted:
+        return await documents_.accept(
+            user_id="ana", project_id="책방", file_name="a.txt", chunks=files.chunks_of(content), key=key
+        )
+
+    first = [await upload(content, key=content.decode()) for content in (b"1", b"2")]
+    with pytest.raises(Refused) as caught:
+        await upload(b"3", key="3")
+    again = await upload(b"1", key="1")
+
+    assert (caught.value.code, caught.value.status) == ("storage_quota_exceeded", 413)
+    assert again.document == first[0].document
+    assert len(library.stored()) == 2

@@ -9,7 +9,11 @@ from tests.documents import files
 EXECUTABLE = b"\x7fELF\x02\x01\x01" + bytes(200)
 WINDOWS_PROGRAM = b"MZ\x90\x00\x03\x00\x00\x00" + bytes(200)
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(20)
-OTHER_ZIP = b"PK\x03\x04" + bytes(30) + b"xl/workbook.xml" + bytes(30)
+WITH_SHEET = files.repacked(files.docx("글"), {"word/embeddings/sheet.xlsx": files.xlsx("글")})
+DRAWING = files.repacked(files.docx("글"), {"mimetype": b"application/vnd.oasis.opendocument.graphics"})
+OTHER_ZIP = DRAWING.replace(b"word/document", b"what/document")
+LOCKED = files.compound({"EncryptedPackage": b"x", "EncryptionInfo": b"x"})
+OLD_DOC = files.compound({"WordDocument": b"The HWP document file" * 300})
 
 
 async def type_of(content: bytes, name: str, piece: int) -> str | None:
@@ -19,7 +23,7 @@ async def type_of(content: bytes, name: str, piece: int) -> str | None:
     return sniffer.file_type(name)
 
 
-@pytest.mark.parametrize("piece", [7, 64 * 1024])
+@pytest.mark.parametrize("piece", [3, 64 * 1024])
 @pytest.mark.parametrize(
     ("content", "name", "file_type"),
     [
@@ -27,7 +31,27 @@ async def type_of(content: bytes, name: str, piece: int) -> str | None:
         (b"\xef\xbb\xbf\n%PDF-1.4 late", "x.txt", "pdf"),
         (files.word(), "x.pdf", "docx"),
         (files.word()[:-200], "x.docx", "docx"),
-        (bytes.fromhex("d0cf11e0a1b11ae1") + bytes(900) + "EncryptedPackage".encode("utf-16-le"), "x.docx", "docx"),
+        (WITH_SHEET, "x.xlsx", "docx"),
+        (files.pptx("글"), "x.docx", "pptx"),
+        (files.pptx("글")[:-200], "x.pptx", "pptx"),
+        (files.xlsx("글"), "x.txt", "xlsx"),
+        (files.hwpx("글"), "x.zip", "hwpx"),
+        (files.repacked(files.hwpx("글"), {"mimetype": b"application/hwp+zip"}), "x.zip", "hwpx"),
+        (files.hwp("글"), "x.doc", "hwp"),
+        (files.hwp("글" * 3000), "x", "hwp"),
+        (LOCKED, "x.docx", "docx"),
+        (LOCKED, "x.PPTX", "pptx"),
+        (LOCKED, "x.xlsx", "xlsx"),
+        (LOCKED, "x.doc", "docx"),
+        (files.html("글"), "x.txt", "html"),
+        (files.html("글").decode().encode("utf-16"), "x", "html"),
+        (files.html("글").decode().encode("cp949"), "x", "html"),
+        (b"\xef\xbb\xbf <?xml version='1.0'?>\n<!-- saved --><HTML lang=ko>", "x", "html"),
+        ("<p>조각</p>".encode(), "x.HTM", "html"),
+        ("<p>조각</p>".encode(), "x.md", "md"),
+        ("<조각> 1 < 2".encode(), "x.html", "txt"),
+        ("글 <html> 글".encode(), "x.txt", "txt"),
+        ("글".encode(), "../../x.txt", "txt"),
         ("글".encode(), "x.md", "md"),
         ("글".encode(), "x.MARKDOWN", "md"),
         ("글".encode("cp949"), "x.pdf", "txt"),
@@ -51,7 +75,8 @@ async def test_the_type_is_told_by_the_bytes(content: bytes, name: str, file_typ
         pytest.param(PNG, "document_type_not_taken", 415, id="an image"),
         pytest.param(OTHER_ZIP, "document_type_not_taken", 415, id="another kind of ZIP"),
         pytest.param(b"{\\rtf1 hello}", "document_type_not_taken", 415, id="rich text"),
-        pytest.param(bytes.fromhex("d0cf11e0a1b11ae1") + bytes(900), "document_type_not_taken", 415, id="an old DOC"),
+        pytest.param(OLD_DOC, "document_type_not_taken", 415, id="an old DOC"),
+        pytest.param(bytes.fromhex("d0cf11e0a1b11ae1"), "document_type_not_taken", 415, id="a cut compound file"),
         pytest.param("글\x00자".encode("utf-16"), "document_type_not_taken", 415, id="controls in UTF-16"),
     ],
 )

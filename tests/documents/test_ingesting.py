@@ -97,12 +97,12 @@ async def test_a_document_that_its_own_job_reads_is_waited_for(
     # Given a document's own job in the middle of its reading
     begun, go_on, parse, parsed = asyncio.Event(), asyncio.Event(), Parser.parse, 0
 
-    async def slow(self: Parser, *given: object) -> object:
+    async def slow(self: Parser, *given: object, **named: object) -> object:
         nonlocal parsed
         parsed += 1
         begun.set()
         await go_on.wait()
-        return await parse(self, *given)
+        return await parse(self, *given, **named)
 
     monkeypatch.setattr(Parser, "parse", slow)
     accepted = await library.upload(files.SCRIPT.encode())
@@ -124,10 +124,10 @@ async def test_a_document_that_its_own_job_reads_is_waited_for(
 async def test_two_generations_read_a_document_once(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     parse, parsed = Parser.parse, 0
 
-    async def counted(self: Parser, *given: object) -> object:
+    async def counted(self: Parser, *given: object, **named: object) -> object:
         nonlocal parsed
         parsed += 1
-        return await parse(self, *given)
+        return await parse(self, *given, **named)
 
     monkeypatch.setattr(Parser, "parse", counted)
     await library.upload(files.SCRIPT.encode())
@@ -187,7 +187,7 @@ async def test_the_verdict_of_a_guest_gives_way_to_the_documents_own_job(
     accepted = await library.upload(files.SCRIPT.encode())
     parse, kind = Parser.parse, library.core.kinds["document"]
 
-    async def overtaken(self: Parser, *given: object) -> object:
+    async def overtaken(self: Parser, *given: object, **_: object) -> object:
         monkeypatch.setattr(Parser, "parse", parse)
         library.core.database.write_now(lambda connection: kind.on_started(connection, accepted.job))
         return await Parser.parse(self, given[0], "pdf")  # which it is not: unreadable

@@ -89,8 +89,8 @@ async def test_an_artefact_that_is_gone_fails_the_document(library: Library, mon
 
     ended = await library.core.run(waiting)
 
-    assert (ended.status, ended.error["code"]) == ("failed", "object_missing")
-    assert (await library.documents.get(accepted.document.id)).code == "object_missing"
+    assert (ended.status, ended.error["code"]) == ("failed", "artefact_missing")
+    assert (await library.documents.get(accepted.document.id)).code == "artefact_missing"
     assert indexed(library) == []
 
 
@@ -144,7 +144,7 @@ async def test_a_cancelled_document_comes_into_the_index_no_more(library: Librar
 async def test_cancelling_while_it_is_read_stops_the_reading(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     begun, stopped = asyncio.Event(), asyncio.Event()
 
-    async def endless(*_: object) -> None:
+    async def endless(*_: object, **__: object) -> None:
         begun.set()
         try:
             await asyncio.Event().wait()

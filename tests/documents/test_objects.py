@@ -71,6 +71,17 @@ async def test_an_object_that_is_not_there_is_missing_and_fine_to_delete(objects
         await objects.download("a", tmp_path / "copy")
 
 
+async def test_objects_are_there_listed_and_deleted_by_folder(objects: ObjectStore) -> None:
+    for key in ("a/1/x", "a/1/y", "a/10/x"):
+        await objects.put_bytes(key, b"x")
+
+    assert sorted([key async for key in objects.keys("")]) == ["a/1/x", "a/1/y", "a/10/x"]
+    assert sorted([key async for key in objects.keys("a/1")]) == ["a/1/x", "a/1/y"]
+    assert [await objects.delete_below("a/1"), await objects.delete_below("a/1")] == [2, 0]
+    assert [key async for key in objects.keys("nowhere")] == []
+    assert [await objects.exists("a/10/x"), await objects.exists("a/1/x")] == [True, False]
+
+
 async def test_an_empty_object_is_an_object(objects: ObjectStore) -> None:
     assert (await objects.put_bytes("a", b"")).size == 0
     assert await objects.read("a") == b""
@@ -97,6 +108,42 @@ async def test_a_cancelled_upload_leaves_no_file(tmp_path: Path) -> None:
     async with asyncio.timeout(10):
         while has_files(tmp_path):  # noqa: ASYNC110 - the library tidies up by itself
             await asyncio.sleep(0.01)
+
+
+async def test_no_folder_and_no_beginning_of_an_upload_is_left_of_what_was_deleted(tmp_path: Path) -> None:
+    objects = ObjectStore.open(str(tmp_path / "objects"))
+    for key in ("p/1/source", "p/2/source", "p/3/source"):
+        await objects.put_bytes(key, b"x")
+    (tmp_path / "objects/p/1/source#1").write_bytes(b"the process that wrote this was killed")
+
+    assert await objects.delete_below("p/1") == 1
+    assert sorted(path.name for path in (tmp_path / "objects/p").iterdir()) == ["2", "3"]
+    await objects.delete("p/2/source")
+    await objects.delete_below("p/3")
+    assert list((tmp_path / "objects").iterdir()) == []
+
+
+@pytest.mark.parametrize("prefix", ["", ".", "..", "../.."])
+async def test_only_a_folder_inside_the_store_is_deleted(tmp_path: Path, prefix: str) -> None:
+    objects = ObjectStore.open(str(tmp_path / "objects"))
+    await objects.put_bytes("a", b"x")
+    with pytest.raises((ValueError, TransientError)):
+        await objects.delete_below(prefix)
+
+    assert await objects.read("a") == b"x"
+
+
+async def test_a_folder_that_is_emptied_while_others_store_in_it_loses_nothing(tmp_path: Path) -> None:
+    objects = ObjectStore.open(str(tmp_path))
+
+    async def comes_and_goes(number: int) -> None:
+        await objects.put_bytes(f"a/b/{number}/x", b"x")
+        await objects.delete_below(f"a/b/{number}")
+        await objects.put_bytes(f"a/b/{number}", b"x")
+
+    await asyncio.gather(*(comes_and_goes(number) for number in range(100)))
+
+    assert len([key async for key in objects.keys("")]) == 100
 
 
 def open_at(descriptor: int) -> str:

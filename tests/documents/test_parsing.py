@@ -149,18 +149,6 @@ async def test_a_bad_file_ends_in_its_code(tmp_path: Path, content: bytes, file_
     assert await verdict(tmp_path, content, file_type) == code
 
 
-async def test_an_entity_that_names_a_file_brings_nothing_of_it(tmp_path: Path) -> None:
-    secret = files.written(tmp_path, b"the secret", "secret")
-    body = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
-    xml = (
-        f'<!DOCTYPE d [<!ENTITY x SYSTEM "{secret.as_uri()}">]><w:document xmlns:w="{body}"><w:body>'
-        "<w:p><w:r><w:t>before &x; after</w:t></w:r></w:p></w:body></w:document>"
-    )
-    parsed = await parser().parse(files.written(tmp_path, files.word_with(xml.encode())), "docx")
-
-    assert "secret" not in parsed.blocks[0].text
-
-
 async def test_a_pdf_that_unpacks_beyond_the_memory_is_too_complex(tmp_path: Path) -> None:
     bomb = files.pdf([["글"]], content=b"BT (a) Tj ET " + b" " * 300 * MIB)
     limits = Limits(memory_bytes=256 * MIB, cpu_seconds=20, max_characters=1000, max_pages=5)
@@ -178,6 +166,32 @@ async def test_a_child_beyond_its_processor_time_is_too_complex(tmp_path: Path) 
     assert await verdict(tmp_path, b"", "txt", command=spinning, limits=limits) == "too_complex"
 
 
+async def test_a_child_that_worked_until_its_time_was_over_is_too_complex(tmp_path: Path) -> None:
+    limits = Limits(memory_bytes=512 * MIB, cpu_seconds=1, max_characters=1000, max_pages=5)
+
+    assert (
+        await verdict(tmp_path, b"", "txt", command="while True: pass", limits=limits, wall_seconds=8.0)
+        == "too_complex"
+    )
+
+
+@pytest.mark.parametrize("ending", ["import os; os.abort()", "import ctypes; ctypes.string_at(0)"])
+async def test_a_child_that_a_document_brings_down_found_it_too_complex(tmp_path: Path, ending: str) -> None:
+    assert await verdict(tmp_path, b"", "txt", command=ending) == "too_complex"
+
+
+async def test_a_panic_of_a_parser_is_the_documents_fault(tmp_path: Path) -> None:
+    panicking = """
+import sys
+from generation_service.reader import __main__ as reader, plain
+class PanicException(BaseException): pass
+def panic(path, limits): raise PanicException
+plain.read_text = panic
+sys.exit(reader.main(*sys.argv[1:]))
+"""
+    assert await verdict(tmp_path, b"text", "txt", command=panicking) == "unreadable"
+
+
 # The child starts a child of its own, as a parser with a hole in it might; each leaves its id.
 FAMILY = """
 import os, sys, time
@@ -192,7 +206,7 @@ async def test_a_child_is_killed_with_its_descendants_at_its_time_limit(tmp_path
     path = files.written(tmp_path, b"")
     began = time.monotonic()
 
-    with pytest.raises(PermanentError, match="memory or time"):
+    with pytest.raises(TransientError, match="too busy"):  # for it has used no processor time at all
         await parser(wall_seconds=1.0, command=FAMILY).parse(path, "txt")
 
     assert time.monotonic() - began < 10
@@ -245,7 +259,7 @@ try:
     said = "written"
 except OSError:
     said = "refused"
-print(json.dumps({"blocks": [[said + os.environ.get("LLM_API_KEY", ""), None, None]], "pages": None}))
+print(json.dumps({"blocks": [[said + os.environ.get("LLM_API_KEY", ""), None, None]], "pages": None, "pictures": []}))
 """
     parsed = await parser(command=nosy).parse(files.written(tmp_path, b""), "txt")
 
@@ -259,7 +273,7 @@ folder = os.path.dirname(sys.argv[1]); mine = os.path.join(folder, f"run-{os.get
 open(mine, "w").close()
 seen = len([name for name in os.listdir(folder) if name.startswith("run-")])
 time.sleep(0.05); os.remove(mine)
-print(json.dumps({"blocks": [[str(seen), None, None]], "pages": None}))
+print(json.dumps({"blocks": [[str(seen), None, None]], "pages": None, "pictures": []}))
 """
     reader = parser(command=counting)
     path = files.written(tmp_path, b"")

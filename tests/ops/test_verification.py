@@ -48,6 +48,7 @@ def test_a_service_that_is_well_passes_every_check(settings_for: SettingsFor) ->
     assert [one.outcome for one in findings] == ["passed"] * 14
     assert set(service.asked) == {"rollback-verification high"}
     assert len(service.asked) == 1 + 3
+    assert service.deleted == ["7"]  # the document that was uploaded for it
 
 
 WRONG: list[tuple[str, dict[str, Any]]] = [

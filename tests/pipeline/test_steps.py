@@ -5,8 +5,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from generation_service.database import Database
+from generation_service.database.tables import chunks, generation_sources
 from generation_service.errors import Fenced, PermanentError, TransientError
 from generation_service.jobs.model import Json
 from generation_service.llm import ModelCall, Reply
@@ -112,7 +114,7 @@ async def test_the_material_decides_the_language_unless_the_caller_does(sqlite_d
 
 def test_what_does_not_fit_the_budget_is_left_out_and_the_best_stays() -> None:
     # Given forty long notes, a synopsis at their end, and one note that answers the query
-    notes = [passage(f"n{number:02}", "메모.txt", "가" * 1000) for number in range(40)]
+    notes = [passage(f"n{number:02}", "메모.txt", f"{number:02}" + "가" * 998) for number in range(40)]
     synopsis = passage("z", "시놉시스.md", "나" * 1000)
 
     chosen = choose([*notes, synopsis], [notes[35]])
@@ -120,6 +122,32 @@ def test_what_does_not_fit_the_budget_is_left_out_and_the_best_stays() -> None:
     assert sum(len(one.text) for one in chosen) <= 24_000
     assert {"z", "n35", "n00"} <= {one.chunk_id for one in chosen}
     assert chosen == sorted(chosen, key=[*notes, synopsis].index)
+
+
+def test_what_was_uploaded_twice_is_quoted_once() -> None:
+    twice = [passage("a", "대본.txt", STORY), passage("b", "대본 사본.txt", STORY)]
+
+    assert choose(twice, [twice[1]]) == [twice[1]]
+
+
+async def test_the_documents_that_were_chosen_are_remembered_by_the_transaction_of_the_step(database: Database) -> None:
+    # Given two documents, one of them of another project
+    add_text(database, "p", "글.txt", STORY, "유진은 온다.")
+    add_text(database, "q", "남의 글.txt", "민호는 서점에서 잔다.")
+    pipeline, job = Pipeline(database), job_for(SCRIPT)
+
+    # When the step was committed, twice even
+    outputs = await pipeline.run(job, upto="context")
+    for effect in pipeline.outcomes["context"].effects:
+        database.write_now(effect)
+
+    # Then the document that is quoted is named, once
+    quoted = {chunk["chunk_id"] for chunk in outputs["context"]["sources"]}
+    stored = database.read_now(lambda connection: connection.execute(select(generation_sources)).all())
+    named = database.read_now(
+        lambda connection: set(connection.execute(select(chunks.c.source_id).where(chunks.c.id.in_(quoted))).scalars())
+    )
+    assert [(row.document_id, row.job_id) for row in stored] == [(document_id, job.id) for document_id in named]
 
 
 @pytest.mark.parametrize(

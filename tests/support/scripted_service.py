@@ -59,6 +59,7 @@ class ScriptedService:
     def __init__(self, behaviour: Behaviour) -> None:
         self.behaviour = behaviour
         self.asked: list[str] = []
+        self.deleted: list[str] = []
         self.tokens: set[str | None] = set()
         self._jobs: list[dict[str, Any]] = []
         self._listed = itertools.count()
@@ -97,6 +98,7 @@ class ScriptedService:
                 Route(episodes + "/{number}", self._episode, methods=get),
                 Route("/api/v1/documents/upload", self._upload, methods=post),
                 Route("/api/v1/documents/{number}/status", self._document, methods=get),
+                Route("/api/v1/documents/{number}", self._delete, methods=["DELETE"]),
                 Route("/api/admin/stats", self._stats, methods=get),
             ]
         )
@@ -164,6 +166,10 @@ class ScriptedService:
     async def _document(self, _request: Request) -> Response:
         code = None if self.behaviour.document == "completed" else "unreadable"
         return JSONResponse({"status": self.behaviour.document, "code": code})
+
+    async def _delete(self, request: Request) -> Response:
+        self.deleted.append(request.path_params["number"])
+        return JSONResponse({"document_id": self.deleted[-1]})
 
     async def _list(self, _request: Request) -> Response:
         await asyncio.sleep(self.behaviour.list_seconds)

@@ -2,8 +2,13 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+
+from sqlalchemy import Connection
 
 from generation_service.database import Database
+from generation_service.database.tables import generation_sources
+from generation_service.database.upsert import upsert
 from generation_service.jobs.ports import StepOutcome, StepRun
 from generation_service.llm import SourceKind
 from generation_service.pipeline import language, recipes
@@ -49,8 +54,8 @@ class ContextStep:
         asked = recipe.brief(run.job.request, language.of_request(recipe, run.job.request))
         query = _query(asked)
         read = await project_chunks(self._database, snapshot.project_id, _READ, ["document"])
-        found = await self._retriever.find(snapshot.project_id, query, _FOUND, ["document"])
-        learned = await self._retriever.find(snapshot.project_id, query, _LEARNED + _FOUND, ["job"])
+        found = await self._retriever.find(snapshot.project_id, query, _FOUND, ["document"], spend=run.spend)
+        learned = await self._retriever.find(snapshot.project_id, query, _LEARNED + _FOUND, ["job"], spend=run.spend)
         chosen = choose(read, found)
         written_in = snapshot.language or language.detect(one.text for one in chosen)
         written_in = written_in or language.of_request(recipe, run.job.request)
@@ -64,10 +69,19 @@ class ContextStep:
             *_earlier(snapshot, written_in),
         ]
         sources = [one.model_copy(update={"number": number}) for number, one in enumerate(candidates, start=1)]
-        left_out = len({one.chunk_id for one in [*read, *found]}) - len(chosen)
+        left_out = len({one.text for one in [*read, *found]}) - len(chosen)
+        used = sorted({one.source_id for one in chosen})
         return StepOutcome(
-            output=Context(language=written_in, sources=sources, found=len(found), left_out=left_out).stored()
+            output=Context(language=written_in, sources=sources, found=len(found), left_out=left_out).stored(),
+            effects=[partial(remember_sources, job_id=run.job.id, document_ids=used)],
         )
+
+
+def remember_sources(connection: Connection, job_id: str, document_ids: Sequence[str]) -> None:
+    """Store which documents a job is written from."""
+    if document_ids:
+        rows = [{"document_id": document_id, "job_id": job_id} for document_id in document_ids]
+        connection.execute(upsert(connection, generation_sources).values(rows).on_conflict_do_nothing())
 
 
 def choose(read: Sequence[Passage], found: Sequence[Passage]) -> list[Passage]:
@@ -96,10 +110,12 @@ def kind_of(passage: Passage) -> SourceKind:
 
 def _filled(chosen: Mapping[str, Passage], candidates: Iterable[Passage], budget: int) -> dict[str, Passage]:
     filled = dict(chosen)
-    used = sum(len(one.text) for one in filled.values())
+    texts = {one.text for one in filled.values()}  # a file that was uploaded twice is quoted once
+    used = sum(len(text) for text in texts)
     for one in candidates:
-        if one.chunk_id not in filled and used + len(one.text) <= budget:
+        if one.text not in texts and used + len(one.text) <= budget:
             filled[one.chunk_id] = one
+            texts.add(one.text)
             used += len(one.text)
     return filled
 

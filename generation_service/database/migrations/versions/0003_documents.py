@@ -165,8 +165,8 @@ def _create_programs() -> None:
         "programs",
         ["id"],
         unique=False,
-        postgresql_where=sa.text("settled_at IS NULL AND deleted_at IS NULL"),
-        sqlite_where=sa.text("settled_at IS NULL AND deleted_at IS NULL"),
+        postgresql_where=sa.text("settled_at IS NULL"),
+        sqlite_where=sa.text("settled_at IS NULL"),
     )
     op.create_index("ix_programs_user_id", "programs", ["user_id", "id"], unique=False)
 
@@ -219,6 +219,14 @@ def _create_program_files() -> None:
         sqlite_where=sa.text("status = 'failed' AND error_class = 'transient' AND quarantined_at IS NULL"),
     )
     op.create_index("ix_program_files_status", "program_files", ["program_id", "status", "position"], unique=False)
+    op.create_index(
+        "ix_program_files_unfinished",
+        "program_files",
+        ["status"],
+        unique=False,
+        postgresql_where=sa.text("status <> 'completed'"),
+        sqlite_where=sa.text("status <> 'completed'"),
+    )
 
 
 def _create_program_retries() -> None:

@@ -4,40 +4,36 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
 from sqlalchemy import Connection
 
-from generation_service.bootstrap_documents import Library, build_library, build_upkeep, program_kinds
+from generation_service.bootstrap_documents import Library, build_documents, build_library, build_upkeep
+from generation_service.bootstrap_jobs import admission_of, build_executor, build_kinds, build_recovery, build_wakeups
 from generation_service.bootstrap_operations import Role, Shared, Trial, build_operations, build_processes
 from generation_service.database import Database, totals
-from generation_service.documents import DocumentKind, Documents, ObjectSweeper
+from generation_service.documents import Documents, ObjectSweeper
 from generation_service.errors import DatabaseUnavailable
 from generation_service.jobs import schedules
-from generation_service.jobs.execution import Executor, Limits
+from generation_service.jobs.execution import Executor
 from generation_service.jobs.heartbeat import Heartbeat
 from generation_service.jobs.loops import Loop
 from generation_service.jobs.model import Backend
-from generation_service.jobs.ports import DeliveryBackend, JobKind, RunListener
-from generation_service.jobs.pruning import PRUNE, PruneKind
-from generation_service.jobs.recovery import Pace, Recovery
-from generation_service.jobs.retries import RetryPolicy
+from generation_service.jobs.ports import DeliveryBackend
+from generation_service.jobs.pruning import PRUNE
+from generation_service.jobs.recovery import Recovery
 from generation_service.jobs.routing import current_mode
 from generation_service.jobs.schedules import Schedule
 from generation_service.jobs.service import Jobs
-from generation_service.jobs.submission import Admission
 from generation_service.llm import LanguageModel, open_model
 from generation_service.objects import ObjectStore
-from generation_service.pipeline.kind import GenerationKind, Tools
 from generation_service.programs import Programs, RetryRules, Upkeep
-from generation_service.retrieval import ReindexKind
 from generation_service.search import SearchProvider, open_search
 from generation_service.settings import Settings
 from generation_service.switching.alerting import AlertTeller
-from generation_service.switching.canary import CanaryKind
 from generation_service.switching.mode import environment_says
 from generation_service.switching.operations import Operations
 from generation_service.switching.processes import name_process
@@ -45,10 +41,9 @@ from generation_service.switching.state import StateFollower
 from generation_service.switching.switchover import NOTICE_SECONDS
 from generation_service.switching.watch import Watch
 from generation_service.telemetry import JobTelemetry
-from generation_service.wakeups import Fanout, open_wakeups
+from generation_service.wakeups import Fanout
 from workers.adapter import WorkerAdapter
 from workers.background_adapter import VERIFICATION_PROJECT, BackgroundRunner
-from workers.redis_connection import connect
 from workers.rq_adapter import RqBackend
 from workers.rq_view import RedisView
 
@@ -196,11 +191,11 @@ def build(settings: Settings, role: Role) -> Runtime:
         role=role,
         process=name_process(role),
         database=database,
-        kinds=_kinds(settings, database, library, model, search),
-        wakeups=_wakeups(settings, database, role),
+        kinds=build_kinds(settings, database, library, model, search),
+        wakeups=build_wakeups(settings, database, role),
     )
     heartbeat = Heartbeat(database=database, lease_seconds=settings.job_lease_seconds)
-    executor = _executor(shared, heartbeat, telemetry)
+    executor = build_executor(shared, heartbeat, telemetry)
     background = BackgroundRunner(
         executor=executor,
         heartbeat=heartbeat,
@@ -212,7 +207,7 @@ def build(settings: Settings, role: Role) -> Runtime:
     backends: dict[Backend, DeliveryBackend] = {"background_tasks": background, "rq": rq}
     adapter = WorkerAdapter(settings, backends)
     view = RedisView(settings.redis_address, timeout_seconds=settings.redis_timeout_seconds)
-    jobs = Jobs(database=database, kinds=shared.kinds, admission=_admission(settings), wakeups=shared.wakeups)
+    jobs = Jobs(database=database, kinds=shared.kinds, admission=admission_of(settings), wakeups=shared.wakeups)
     return Runtime(
         role=role,
         process=shared.process,
@@ -221,14 +216,7 @@ def build(settings: Settings, role: Role) -> Runtime:
         telemetry=telemetry,
         wakeups=shared.wakeups,
         jobs=jobs,
-        documents=Documents(
-            database=database,
-            objects=library.objects,
-            jobs=jobs,
-            settings=settings,
-            retriever=library.retriever,
-            sweeper=library.sweeper,
-        ),
+        documents=build_documents(settings, database, library, jobs),
         programs=Programs(database=database, objects=library.objects, jobs=jobs, settings=settings),
         library=library,
         heartbeat=heartbeat,
@@ -236,7 +224,7 @@ def build(settings: Settings, role: Role) -> Runtime:
         background=background,
         rq=rq,
         adapter=adapter,
-        recovery=_recovery(shared, backends),
+        recovery=build_recovery(shared, backends),
         model=model,
         search=search,
         rq_view=view,
@@ -248,78 +236,4 @@ def build(settings: Settings, role: Role) -> Runtime:
             flag=adapter.flag,
             trial=Trial(jobs, adapter, rq.ping),
         ),
-    )
-
-
-def _executor(shared: Shared, heartbeat: Heartbeat, listener: RunListener) -> Executor:
-    settings = shared.settings
-    return Executor(
-        process=shared.process,
-        database=shared.database,
-        kinds=shared.kinds,
-        heartbeat=heartbeat,
-        limits=Limits(
-            lease_seconds=settings.job_lease_seconds,
-            run_seconds=settings.job_timeout_seconds,
-            step_seconds=settings.step_timeout_seconds,
-        ),
-        policy=_policy(settings),
-        wakeups=shared.wakeups,
-        listener=listener,
-    )
-
-
-def _recovery(shared: Shared, backends: Mapping[Backend, DeliveryBackend]) -> Recovery:
-    settings = shared.settings
-    return Recovery(
-        process=shared.process,
-        database=shared.database,
-        kinds=shared.kinds,
-        policy=_policy(settings),
-        backends=backends,
-        wakeups=shared.wakeups,
-        pace=Pace(
-            interval_seconds=settings.recovery_interval_seconds,
-            redelivery_seconds=settings.redelivery_seconds,
-            lease_seconds=settings.job_lease_seconds,
-        ),
-    )
-
-
-def _wakeups(settings: Settings, database: Database, role: Role) -> Fanout:
-    connect_redis = partial(connect, settings.redis_address, timeout_seconds=settings.redis_timeout_seconds)
-    return open_wakeups(database.url, connect_redis if settings.worker_system_enabled else None, listens=role == "api")
-
-
-def _kinds(
-    settings: Settings, database: Database, library: Library, model: LanguageModel, search: SearchProvider
-) -> dict[str, JobKind]:
-    tools = Tools(
-        database=database,
-        model=model,
-        search=search,
-        ingester=library.ingester,
-        indexer=library.indexer,
-        retriever=library.retriever,
-        max_output_tokens=settings.llm_max_output_tokens,
-    )
-    pruning = PruneKind(
-        database=database,
-        retention_days=settings.job_retention_days,
-        key_retention_hours=settings.idempotency_retention_hours,
-    )
-    kinds: list[JobKind] = [GenerationKind(tools), DocumentKind(database, library.reading), pruning, CanaryKind()]
-    kinds += [ReindexKind(database, library.embedder), *program_kinds(settings, database, library)]
-    return {kind.kind: kind for kind in kinds}
-
-
-def _policy(settings: Settings) -> RetryPolicy:
-    return RetryPolicy(base_seconds=settings.retry_base_seconds, max_seconds=settings.retry_max_seconds)
-
-
-def _admission(settings: Settings) -> Admission:
-    return Admission(
-        max_live=settings.max_live_jobs,
-        max_live_per_user=settings.max_live_jobs_per_user,
-        max_attempts=settings.max_attempts,
     )

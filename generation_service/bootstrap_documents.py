@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from generation_service.database import Database
-from generation_service.documents import Ingester, ObjectSweeper, Parser, Reading
+from generation_service.documents import Documents, Ingester, ObjectSweeper, Parser, Reading
 from generation_service.embeddings import Embedder, open_embedder
 from generation_service.errors import Refused
 from generation_service.jobs.ports import Delivery, JobKind
@@ -88,4 +88,16 @@ def build_upkeep(settings: Settings, database: Database, jobs: Jobs, delivery: D
         delivery=delivery,
         at_once_seconds=settings.program_retry_at_once_seconds,
         thresholds=Thresholds.of(settings),
+    )
+
+
+def build_documents(settings: Settings, database: Database, library: Library, jobs: Jobs) -> Documents:
+    """Documents as callers know them."""
+    return Documents(
+        database=database,
+        objects=library.objects,
+        jobs=jobs,
+        settings=settings,
+        retriever=library.retriever,
+        sweeper=library.sweeper,
     )

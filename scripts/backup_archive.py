@@ -5,7 +5,8 @@ import io
 import json
 import os
 import tarfile
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ FORMAT = 1
 DATABASE = "database"
 MANIFEST = "manifest.json"
 OBJECTS = "objects/"
+_TOLD = {"created_at": str, "engine": str, "schema": str, "figures": dict}
 _MANIFEST_BYTES = 1024 * 1024 * 1024
 _PIECE_BYTES = 1024 * 1024
 
@@ -93,16 +95,20 @@ class _Hashed(io.RawIOBase):
 
 @contextmanager
 def writing(path: Path) -> Iterator[Writer]:
-    """An archive that is at `path`, whole and on the disk, when the context ends well, and else not at all."""
-    part = path.with_name(f"{path.name}.part")
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)  # it holds everything that people wrote
+    """An archive that is at `path`, whole and on the disk, when the context ends well, and else not at all.
+
+    Raises ConfigurationError where somebody else's is there by then: of several at once one succeeds.
+    """
+    # New, and its owner's alone: it holds everything that people wrote.
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.", suffix=".part")
+    part = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
             with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
                 yield Writer(tar)
             file.flush()
             os.fsync(file.fileno())
-        part.replace(path)
+        _publish(part, path)
     except BaseException:
         with suppress(OSError):
             part.unlink()
@@ -114,22 +120,50 @@ def writing(path: Path) -> Iterator[Writer]:
         os.close(folder)
 
 
+def _publish(part: Path, path: Path) -> None:
+    """Give what is whole its name, never that of another file."""
+    try:
+        try:
+            os.link(part, path)
+        except FileExistsError:
+            raise
+        except OSError:  # a disk that knows no second name
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            part.replace(path)
+        else:
+            part.unlink()
+    except FileExistsError as error:
+        raise ConfigurationError(say("backup.file_exists", path=path)) from error
+
+
 def verified(path: Path) -> Manifest:
     """Read the whole archive and compare it with its manifest. Raises ConfigurationError: nothing was touched."""
     found: list[Member] = []
     told: dict[str, Any] | None = None
     with _reading(path) as tar:
         for entry, content in _files(tar):
-            if entry.name == MANIFEST and entry.size <= _MANIFEST_BYTES:
+            if entry.name == MANIFEST and told is None and entry.size <= _MANIFEST_BYTES:
                 told = _parsed(content.read())
             else:
                 found.append(Member(entry.name, entry.size, _digest(content)))
     if told is None or told.pop("format", None) != FORMAT:
         raise ConfigurationError(say("restore.no_backup"))
-    members = [Member(*one) for one in told.pop("members")]
-    if members != found:
+    listed = told.pop("members")
+    if listed != [[one.name, one.size, one.sha256] for one in found] or not _is_ours(told, found):
         raise ConfigurationError(say("restore.damaged"))
-    return Manifest(about=told, members=members)
+    return Manifest(about=told, members=found)
+
+
+def _is_ours(about: dict[str, Any], members: Sequence[Member]) -> bool:
+    """Whether these are a database and objects, by names that lead nowhere else, and the manifest says what it must."""
+    names = [one.name for one in members]
+    keys = [name.removeprefix(OBJECTS) for name in names if name.startswith(OBJECTS)]
+    return (
+        all(isinstance(about.get(name), kind) for name, kind in _TOLD.items())
+        and names.count(DATABASE) == 1
+        and len(keys) + 1 == len(names) == len({*names})
+        and not any({"", ".", ".."} & {*key.split("/")} for key in keys)
+    )
 
 
 @contextmanager

@@ -6,17 +6,18 @@ import shutil
 import sqlite3
 import subprocess
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, NullPool, create_engine, inspect, text
+from sqlalchemy import Connection, NullPool, create_engine, text
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
 
 from generation_service.database import Database
-from generation_service.database.programs import programs
-from generation_service.errors import ConfigurationError
+from generation_service.errors import ConfigurationError, PermanentError
+from scripts.backup_aside import ASIDE, replacing
 from scripts.backup_figures import figures, named_objects
 from scripts.tool import say
 
@@ -41,22 +42,30 @@ class PostgresTools:
     folder: Path | None = None
 
     def run(self, url: URL, program: str, *words: str) -> str:
-        """Run one of them against the database at `url`; what it printed. Raises ConfigurationError."""
-        shown = url.set(drivername="postgresql", password=None).render_as_string()
-        secret = {"PGPASSWORD": str(url.password)} if url.password else {}  # an argument could be read by anyone
-        command = [self._path(program), *words, "--dbname", shown]
+        """Run one of them against the database at `url`; what it printed. Raises ConfigurationError, PermanentError."""
+        shown = url.set(drivername="postgresql")._replace(password=None).difference_update_query(["password"])
+        password = _password(url)
+        secret = {"PGPASSWORD": password} if password else {}  # an argument could be read by anyone
+        command = [self._path(program), *words, "--dbname", shown.render_as_string()]
         return _output(command, **secret)
 
     def contents(self, path: Path) -> list[str]:
-        """The entries of a dump, a line each. Raises ConfigurationError where it cannot be read by these tools."""
+        """The entries of a dump, a line each. Raises PermanentError where it cannot be read by these tools."""
         return _output([self._path("pg_restore"), "--list", str(path)]).splitlines()
 
     def check(self, program: str, server: int) -> None:
-        """Raises ConfigurationError where it is not there, or older than the server (its major version)."""
+        """Whether it is of the server's major version, older ones cannot and newer ones send what it does not know.
+
+        Raises ConfigurationError, PermanentError where it is newer.
+        """
         found = re.search(r"(\d+)", _output([self._path(program), "--version"]))
         if found is None or int(found[1]) < server:
             raise ConfigurationError(
                 say("backup.tool_too_old", program=program, version=found[1] if found else "?", server=server)
+            )
+        if int(found[1]) > server:
+            raise PermanentError(
+                "tool_too_new", say("backup.tool_too_new", program=program, version=found[1], server=server)
             )
 
     def _path(self, program: str) -> str:
@@ -72,8 +81,14 @@ def _output(command: Sequence[str], **environment: str) -> str:
     )
     if done.returncode != 0:
         reason = (done.stderr.strip().splitlines() or ["?"])[0]
-        raise ConfigurationError(say("backup.tool_failed", program=Path(command[0]).name, reason=reason))
+        raise PermanentError("tool_failed", say("backup.tool_failed", program=Path(command[0]).name, reason=reason))
     return done.stdout
+
+
+def _password(url: URL) -> str | None:
+    """The URL's password, wherever it stands; where it stands twice the driver takes that of the query."""
+    asked = url.query.get("password", url.password)
+    return asked[-1] if isinstance(asked, tuple) else asked
 
 
 def server_version(database: Database) -> int:
@@ -115,8 +130,9 @@ def _dump_postgresql(database: Database, path: Path, tools: PostgresTools) -> Du
     with _snapshot(database.url) as connection:
         snapshot = connection.execute(text("SELECT pg_export_snapshot()")).scalar_one()
         found = _seen(connection)
-        words = ("--format=custom", "--no-owner", "--no-acl", f"--lock-wait-timeout={_LOCK_WAIT}")
-        tools.run(database.url, "pg_dump", *words, f"--snapshot={snapshot}", f"--file={path}")
+        words = ("--format=custom", "--no-owner", "--no-acl", f"--exclude-schema={ASIDE}")
+        moment = (f"--lock-wait-timeout={_LOCK_WAIT}", f"--snapshot={snapshot}")
+        tools.run(database.url, "pg_dump", *words, *moment, f"--file={path}")
     return found
 
 
@@ -130,11 +146,13 @@ def _snapshot(url: URL) -> Connection:
 def _load_sqlite(database: Database, path: Path) -> None:
     place = Path(str(database.url.database)).absolute()
     coming = place.with_name(f"{place.name}.restoring")
-    shutil.copyfile(path, coming)
+    coming.unlink(missing_ok=True)  # of a restoration that was cut off
+    _copy(path, coming)
     if place.exists():  # the service's account must still be able to read it, whoever restores
         there = place.stat()
-        coming.chmod(there.st_mode)
         os.chown(coming, there.st_uid, there.st_gid)
+        coming.chmod(there.st_mode & 0o777)
+        _empty_log(place)
     _sync(coming)
     for left in ("-wal", "-shm"):  # of the one that is replaced: they would be read into the new one
         place.with_name(place.name + left).unlink(missing_ok=True)
@@ -147,17 +165,26 @@ def _load_postgresql(database: Database, path: Path, tools: PostgresTools) -> No
     listed = path.with_suffix(".list")
     # Whether an extension is there is the server's business: no table of ours needs one.
     listed.write_text("\n".join(line for line in tools.contents(path) if " EXTENSION " not in line), encoding="utf-8")
-    database.write_now(_drop_tables)
     words = ("--no-owner", "--no-acl", "--exit-on-error", "--single-transaction", f"--use-list={listed}")
-    tools.run(database.url, "pg_restore", *words, str(path))
+    try:
+        with replacing(database):
+            tools.run(database.url, "pg_restore", *words, str(path))
+    except DBAPIError as error:  # such as one whose account may not make a schema
+        reason = (str(error.orig).strip().splitlines() or ["?"])[0]
+        raise PermanentError("database_refused", say("restore.database_refuses", reason=reason)) from error
 
 
-def _drop_tables(connection: Connection) -> None:
-    ours: Sequence[str] = [*(table.name for table in programs.metadata.sorted_tables), "alembic_version"]
-    there = set(inspect(connection).get_table_names())
-    for name in ours:
-        if name in there:
-            connection.execute(text(f'DROP TABLE "{name}" CASCADE'))
+def _copy(source: Path, target: Path) -> None:
+    """Copy to a new file that nobody else can read, not even while it is copied."""
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "wb") as copied, source.open("rb") as content:
+        shutil.copyfileobj(content, copied)
+
+
+def _empty_log(place: Path) -> None:
+    """Move what was committed from the log to the database: cut off from here on, it is still whole without it."""
+    with suppress(sqlite3.Error), closing(sqlite3.connect(place)) as connection:  # a broken one is replaced as it is
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _seen(connection: Connection) -> Dumped:

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,16 +19,18 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
 from generation_service.bootstrap import open_database
-from generation_service.database import schema
+from generation_service.database import Database, schema
 from generation_service.errors import ConfigurationError, DatabaseUnavailable, ServiceError
 from generation_service.objects import ObjectStore
 from generation_service.settings import Settings, load_settings
 from generation_service.switching.processes import alive
 from scripts.backup_archive import DATABASE, MANIFEST, OBJECTS, Manifest, extracted, verified
-from scripts.backup_database import PostgresTools, load
+from scripts.backup_aside import ASIDE, anything_aside, bring_back
+from scripts.backup_database import PostgresTools, load, server_version
 from scripts.backup_figures import figures, holds_anything
 from scripts.backup_telling import tell_figures
 from scripts.existing_database import close
+from scripts.restore_unowned import doom_unowned
 from scripts.tool import DONE, INTERRUPTED, LEFT, WRONG_USE, say, show, show_json, tell
 
 _PIECE_BYTES = 1024 * 1024
@@ -43,6 +46,7 @@ class Outcome:
     found: dict[str, Any]
     objects: int
     schema: str
+    unowned: int  # documents whose objects are there, and whose rows are not
 
     @property
     def equal(self) -> bool:
@@ -50,7 +54,7 @@ class Outcome:
 
     def as_json(self) -> dict[str, Any]:
         told = {"created_at": self.manifest.about["created_at"], "schema": self.schema, "figures": self.found}
-        return {**told, "objects": self.objects, "equal": self.equal}
+        return {**told, "objects": self.objects, "unowned": self.unowned, "equal": self.equal}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -88,7 +92,7 @@ def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 async def restore(settings: Settings, path: Path, manifest: Manifest, tools: PostgresTools) -> Outcome:
-    """Put what was verified in its place. Raises ConfigurationError, DatabaseUnavailable, TransientError, OSError."""
+    """Put what was verified in its place. Raises ServiceError, OSError."""
     objects = _objects(settings)
     with tempfile.TemporaryDirectory(prefix="restore-") as scratch:
         file = Path(scratch) / DATABASE
@@ -98,28 +102,41 @@ async def restore(settings: Settings, path: Path, manifest: Manifest, tools: Pos
             await asyncio.to_thread(load, database, file, tools)
             found = await database.read(figures)
             version = await asyncio.to_thread(schema.migrate, database)
+            unowned = await database.write(partial(doom_unowned, keys=manifest.keys))
         finally:
             close(database)
     there = {key async for key in objects.keys("")}
-    return Outcome(manifest=manifest, found=found, objects=len(there & {*manifest.keys}), schema=version)
+    objects_there = len(there & {*manifest.keys})
+    return Outcome(manifest=manifest, found=found, objects=objects_there, schema=version, unowned=unowned)
 
 
-async def check(settings: Settings, manifest: Manifest, *, force: bool) -> None:
-    """Whether this backup may go where the settings say. Raises ConfigurationError with the line that says why not."""
+async def check(settings: Settings, manifest: Manifest, tools: PostgresTools, *, force: bool) -> None:
+    """Whether this backup may go where the settings say. Raises ServiceError with the line that says why not."""
     newest, has = schema.newest_version(), str(manifest.about["schema"])
     if has > newest:
         raise ConfigurationError(say("restore.newer", schema=has, newest=newest))
     wanted = make_url(settings.database_url).get_backend_name()
     if manifest.about["engine"] != wanted:
         raise ConfigurationError(say("restore.other_engine", engine=manifest.about["engine"], wanted=wanted))
-    await asyncio.to_thread(_check_database, settings, force=force)
+    await asyncio.to_thread(_check_database, settings, tools, force=force)
     keys = {*manifest.keys}
     others = [key async for key in _objects(settings).keys("") if key not in keys]
     if others and not force:
         raise ConfigurationError(say("restore.store_not_empty", count=len(others)))
 
 
-def _check_database(settings: Settings, *, force: bool) -> None:
+def recover(settings: Settings) -> bool:
+    """Put back what a restoration that was killed had set aside; whether there was anything. Raises ServiceError."""
+    if make_url(settings.database_url).get_backend_name() == "sqlite":
+        return False
+    database = open_database(settings)
+    try:
+        return database.write_now(bring_back)
+    finally:
+        close(database)
+
+
+def _check_database(settings: Settings, tools: PostgresTools, *, force: bool) -> None:
     url = make_url(settings.database_url)
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
         return
@@ -127,6 +144,8 @@ def _check_database(settings: Settings, *, force: bool) -> None:
     try:
         if schema.current_version(database) and database.read_now(alive):
             raise ConfigurationError(say("restore.service_runs"))
+        if database.dialect == "postgresql":
+            _check_postgresql(database, tools)
         if not force and database.read_now(holds_anything):
             raise ConfigurationError(say("restore.database_not_empty"))
     except DBAPIError as error:  # it is broken: why somebody restores
@@ -134,6 +153,12 @@ def _check_database(settings: Settings, *, force: bool) -> None:
             raise ConfigurationError(say("restore.database_not_empty")) from error
     finally:
         close(database)
+
+
+def _check_postgresql(database: Database, tools: PostgresTools) -> None:
+    if database.read_now(anything_aside):
+        raise ConfigurationError(say("restore.cut_off", schema=ASIDE))
+    tools.check("pg_restore", server_version(database))
 
 
 async def _put_objects(objects: ObjectStore, path: Path, manifest: Manifest, database_file: Path) -> None:
@@ -187,13 +212,18 @@ async def _run(settings: Settings, path: Path, asked: argparse.Namespace) -> int
     manifest = await asyncio.to_thread(verified, path)
     if asked.dry_run:
         return await _plan(settings, manifest, asked)
-    await check(settings, manifest, force=asked.force)
-    outcome = await restore(settings, path, manifest, PostgresTools(asked.pg_bin))
+    tools = PostgresTools(asked.pg_bin)
+    if await asyncio.to_thread(recover, settings):
+        tell(say("restore.brought_back"))
+    await check(settings, manifest, tools, force=asked.force)
+    outcome = await restore(settings, path, manifest, tools)
     if asked.json:
         show_json(outcome.as_json())
         return DONE if outcome.equal else LEFT
     show(say("restore.done", created_at=manifest.about["created_at"], schema=outcome.schema))
     tell_figures(outcome.found, outcome.objects)
+    if outcome.unowned:
+        show(say("restore.unowned", count=outcome.unowned))
     if outcome.equal:
         show(say("restore.equal"))
         return DONE
@@ -205,7 +235,7 @@ async def _plan(settings: Settings, manifest: Manifest, asked: argparse.Namespac
     """Say what would be restored, and what would be in the way: a backup can be verified beside a running service."""
     obstacle = None
     try:
-        await check(settings, manifest, force=asked.force)
+        await check(settings, manifest, PostgresTools(asked.pg_bin), force=asked.force)
     except ServiceError as error:
         obstacle = error.message
     if asked.json:
@@ -216,7 +246,7 @@ async def _plan(settings: Settings, manifest: Manifest, asked: argparse.Namespac
         tell_figures(manifest.about["figures"], len(manifest.keys))
     if obstacle and not asked.json:
         tell(obstacle)
-    return DONE
+    return LEFT if obstacle else DONE
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """Documents and their passages as resources, with sentences in the caller's language."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from generation_service import texts
 from generation_service.api.resources import rfc3339
-from generation_service.documents import Accepted, Document, Removed, state_of
+from generation_service.documents import Accepted, Document, Removed, failure_text, state_of
 from generation_service.jobs.model import Json
 from generation_service.retrieval import Passage, highlights
 from generation_service.texts import Language
@@ -82,9 +82,17 @@ def removed(gone: Removed, language: Language) -> dict[str, Json]:
     }
 
 
+def event_in_words(data: Mapping[str, Json], language: Language) -> Mapping[str, Json]:
+    """What an event of a job that reads a document says, its error as a sentence for people."""
+    error = data.get("error")
+    if not isinstance(error, Mapping) or not isinstance(code := error.get("code"), str):
+        return data
+    return {**data, "error": {**error, "message": failure_text(code, language)}}
+
+
 def passages(found: Sequence[Passage], query: str) -> dict[str, Json]:
     """The answer to a search."""
-    return {"items": [_passage(one, query) for one in found]}
+    return {"items": [_passage(one, query) for one in found], "next_cursor": None}
 
 
 def _passage(found: Passage, query: str) -> dict[str, Json]:

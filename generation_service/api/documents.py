@@ -1,5 +1,6 @@
 """Routes of documents: upload, list, search, show, follow, read again, delete."""
 
+import asyncio
 import time
 from typing import Annotated, Literal
 
@@ -15,6 +16,7 @@ from generation_service.api.document_resources import (
     document_resource,
     document_status,
     document_urls,
+    event_in_words,
     passages,
     removed,
     uploaded,
@@ -101,11 +103,11 @@ async def search(
     *,
     container_id: ContainerId,
     q: Annotated[str, Query(min_length=1, max_length=1000, pattern=r"\S", description="words, or a question")],
-    limit: Annotated[int, Query(ge=1, le=50)] = 10,
+    limit: Annotated[int, Query(ge=1, le=500)] = 10,
 ) -> Response:
     """The passages of a project's documents that answer `q` best, with the places that matched."""
     found = await runtime_of(request).documents.search(user_id=user_id, project_id=container_id, query=q, limit=limit)
-    return answer(passages(found, q))
+    return answer(await asyncio.to_thread(passages, found, q))  # letters are looked at one by one
 
 
 @router.get("/{document_id}", summary="Show a document", responses=responses(401, 404, shown={200: DocumentResource}))
@@ -165,12 +167,13 @@ async def events(
     reader: StreamReader,
     after: ResumeAfter,
 ) -> Response:
-    """The events of the job that reads it, by the same rules as those of a generation."""
+    """The events of the job that reads it, by the same rules as those of a generation; errors in your language."""
     runtime = runtime_of(request)
     document = await runtime.documents.get(document_id, reader.user_id)
     job = await runtime.jobs.get(document.job_id)
     streams: Streams = request.app.state.streams
-    return reader.mark(streams.open(job, after), request)
+    language = language_of(request)
+    return reader.mark(streams.open(job, after, lambda data: event_in_words(data, language)), request)
 
 
 def _checked(form: Form) -> tuple[str, bool]:

@@ -75,6 +75,7 @@ RETRIED: dict[str, Any] = {
             "message": "it is under another retry; wait for that one",
         }
     ],
+    "failed": [],
     "message": "The retry is complete: 3 of 5 files are ready now. 1 were skipped.",
     "created_at": "2026-01-31T09:05:00Z",
     "completed_at": "2026-01-31T09:05:02Z",

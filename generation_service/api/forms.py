@@ -24,7 +24,8 @@ _MOST_FIELDS = 32
 _MOST_FIELD_BYTES = 16 * 1024
 _LINGER_SECONDS = 10.0
 _PROJECT_ID: TypeAdapter[str] = TypeAdapter(ProjectId)
-_BOOLEAN = {"true": True, "1": True, "false": False, "0": False, "": False}
+# As JSON, command lines and checkboxes of HTML say it.
+_BOOLEAN = {**dict.fromkeys(("true", "1", "on", "yes"), True), **dict.fromkeys(("false", "0", "off", "no", ""), False)}
 
 Fields = Mapping[str, str]
 TakeFile = Callable[[str, Spool], Awaitable[None]]
@@ -49,14 +50,15 @@ class Form:
 async def uploaded_form(request: Request, *, max_file_bytes: int) -> AsyncIterator[Form]:
     """Read the request's form; its file is gone when the context ends.
 
-    Raises Refused: `unsupported_media_type` (415), `malformed_multipart` (400), `document_too_large` (413).
+    Raises Refused: `unsupported_media_type` (415), `malformed_multipart` (400), `document_too_large` (413),
+    `one_file_only` (422).
     """
     with opened_spool(max_file_bytes) as spool:
         form = Form(file=spool)
 
         async def take(name: str, _spool: Spool) -> None:
             if form.file_name is not None:
-                raise malformed()
+                raise Refused("one_file_only", 422)
             form.file_name = name
 
         too_large = Refused("document_too_large", 413, params={"megabytes": max_file_bytes // MIB})
@@ -170,7 +172,7 @@ class Checked:
         """The field `use_multimodal`; false where it is left out."""
         given = _BOOLEAN.get(self._fields.get("use_multimodal", "").strip().lower())
         if given is None:
-            self.problems.append(ValueProblem("use_multimodal", "wrong_type", (("expected", "true or false"),)))
+            self.problems.append(ValueProblem("use_multimodal", "wrong_type", (("expected", "true / false"),)))
         return bool(given)
 
     def user_id(self, pattern: str, most: int) -> str:

@@ -143,3 +143,4 @@ class PassagePage(Shape):
     """The passages that answer a question best, the best first."""
 
     items: list[PassageModel]
+    next_cursor: None = Field(description="always null: there is one page, of `limit` passages at most")

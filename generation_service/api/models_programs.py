@@ -191,6 +191,15 @@ class SkippedFile(Shape):
     message: str
 
 
+class HopelessFile(Shape):
+    """A file that failed again at once: nothing of it was stored when it came."""
+
+    index: int
+    file_path: str
+    reason: Literal["nothing_stored"]
+    message: str
+
+
 class RetryUrls(Shape):
     """Where to go on from here."""
 
@@ -211,6 +220,7 @@ class RetryResource(Shape):
     results: RetryResults
     waiting: int = Field(description="of the retried files, those without a result yet")
     skipped: list[SkippedFile]
+    failed: list[HopelessFile] = Field(description="of the failed files, those that no retry can help")
     message: str
     created_at: datetime
     completed_at: datetime | None

@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect
 
 from generation_service.errors import Refused
 
+_WITHOUT_FILES = b"application/x-www-form-urlencoded"
 _QUOTED = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _EXTENDED_NAME = re.compile(rb";\s*filename\*\s*=\s*utf-8'[^';]*'([^;\s]*)", re.IGNORECASE)
 
@@ -31,18 +32,23 @@ PartEvent: TypeAlias = Part | bytes | None
 async def parts_of(content_type: str | None, chunks: AsyncIterator[bytes]) -> AsyncIterator[PartEvent]:
     """What happens in a form, in order, as `chunks` of the request bring it; no more than one of them is held.
 
+    An empty body is a form without parts, and so is the kind of form that clients send where there is no file.
     Raises Refused: `unsupported_media_type` (415), `malformed_multipart` (400; a form that was cut, too).
     """
     kind, options = parse_options_header(content_type)
+    if kind == _WITHOUT_FILES:
+        return
     boundary = options.get(b"boundary")
-    if kind != b"multipart/form-data" or not boundary:
-        raise Refused("unsupported_media_type", 415, params={"expected": "multipart/form-data"})
+    empty = True
     try:
-        reader = _PartReader(boundary)
+        reader = _PartReader(boundary) if kind == b"multipart/form-data" and boundary else None
         async for chunk in chunks:
-            for event in reader.read(chunk):
+            empty = empty and not chunk
+            if reader is None and chunk:
+                raise Refused("unsupported_media_type", 415, params={"expected": "multipart/form-data"})
+            for event in reader.read(chunk) if reader and chunk else ():
                 yield event
-        for event in reader.finish():
+        for event in reader.finish() if reader and not empty else ():
             yield event
     except (FormParserError, ClientDisconnect) as error:
         raise malformed() from error

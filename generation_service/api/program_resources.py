@@ -8,7 +8,7 @@ from generation_service import texts
 from generation_service.api.resources import rfc3339
 from generation_service.documents import failure_text
 from generation_service.jobs.model import Json
-from generation_service.programs.model import ProgramFile, ProgramState, Retry, RetryStats, Skipped
+from generation_service.programs.model import Hopeless, ProgramFile, ProgramState, Retry, RetryStats, Skipped
 from generation_service.texts import Language
 
 Place = Callable[[str], str]
@@ -99,7 +99,8 @@ def retry_resource(retry: Retry, language: Language) -> dict[str, Json]:
         "status": "processing" if retry.waiting else "completed",
         "results": _results(retry),
         "waiting": retry.waiting,
-        "skipped": [_skipped(one, language) for one in retry.skipped],
+        "skipped": [_named(one, f"program.skipped.{one.reason}", language) for one in retry.skipped],
+        "failed": [_named(one, f"document.code.{one.reason}", language) for one in retry.hopeless],
         "message": _retry_message(retry, language),
         "created_at": rfc3339(retry.created_at),
         "completed_at": rfc3339(retry.completed_at),
@@ -172,12 +173,12 @@ def _results(retry: Retry) -> dict[str, Json]:
     return {stage: dict(counts) for stage, counts in retry.results.items()}
 
 
-def _skipped(file: Skipped, language: Language) -> dict[str, Json]:
+def _named(file: Skipped | Hopeless, key: str, language: Language) -> dict[str, Json]:
     return {
         "index": file.position,
         "file_path": file.file_name,
         "reason": file.reason,
-        "message": texts.text(f"program.skipped.{file.reason}", language),
+        "message": texts.text(key, language),
     }
 
 
@@ -185,7 +186,8 @@ def _retry_message(retry: Retry, language: Language) -> str:
     retried = sum(counts["retried"] for counts in retry.results.values())
     success = sum(counts["success"] for counts in retry.results.values())
     key = "under_way" if retry.waiting else "done" if retried else "nothing"
-    told = texts.text(f"program.retry.{key}", language, retried=retried, success=success, waiting=retry.waiting)
-    if not retry.skipped:
-        return told
-    return f"{told} {texts.text('program.retry.skipped', language, count=len(retry.skipped))}"
+    told = [texts.text(f"program.retry.{key}", language, retried=retried, success=success, waiting=retry.waiting)]
+    for name, files in (("hopeless", retry.hopeless), ("skipped", retry.skipped)):
+        if files:
+            told.append(texts.text(f"program.retry.{name}", language, count=len(files)))
+    return " ".join(told)

@@ -14,6 +14,7 @@ from generation_service.api import examples
 from generation_service.api.after import After
 from generation_service.api.answers import RETRY_AFTER_SECONDS, answer, language_of
 from generation_service.api.auth import Caller, Identity
+from generation_service.api.documents import ContainerId
 from generation_service.api.forms import Checked, Fields, read_program_form
 from generation_service.api.headers import LONGEST_WAIT_SECONDS, given_key
 from generation_service.api.models_documents import FileState
@@ -57,13 +58,16 @@ SaidUser = Annotated[
 ]
 
 
-async def program_user(request: Request, caller: Caller, said: SaidUser = None) -> str:
-    """Whose programs are asked for: the token's user, or where no token is needed the one that is said."""
+async def program_user(request: Request, caller: Caller, said: SaidUser = None) -> str | None:
+    """Whose programs are asked for: the token's user, or where no token is needed the one that is said, if any.
+
+    Without both everybody is one: an address that this service gave out leads there without a user in it.
+    """
     identity: Identity = request.app.state.identity
-    return said or caller if identity.is_open else caller
+    return said or None if identity.is_open else caller
 
 
-User = Annotated[str, Depends(program_user)]
+User = Annotated[str | None, Depends(program_user)]
 
 
 @router.post(
@@ -73,12 +77,14 @@ User = Annotated[str, Depends(program_user)]
     responses=responses(400, 401, 404, 413, 415, 422, 429, shown={202: ProgramResource}),
     openapi_extra=examples.PROGRAM,
 )
-async def upload(request: Request, after: After, caller: Caller, user_id: User) -> Response:
+async def upload(
+    request: Request, after: After, caller: Caller, user_id: User, container_id: ContainerId | None = None
+) -> Response:
     """Store files (`files`, as often as there are some) and have each read by a job of its own.
 
     The answer comes once all bytes are stored. A file that is empty, too large or of a type that is not
     taken is `failed` with its code while the others go on. Files that failed are tried again by
-    themselves where that can help, and by `retry`.
+    themselves where that can help, and by `retry`. `container_id` and `user_id` may come in the form too.
     """
     runtime, key = runtime_of(request), given_key(request)
     async with runtime.programs.intake() as intake:
@@ -89,14 +95,17 @@ async def upload(request: Request, after: After, caller: Caller, user_id: User) 
 
         fields = await read_program_form(request, take, max_file_bytes=runtime.settings.max_upload_bytes)
         checked = Checked(fields)
-        project_id, use_multimodal = checked.project_id(required=False), checked.use_multimodal()
-        owner = _owner(request, checked, fields, user_id)
+        project_id = checked.project_id(required=False) or container_id
+        use_multimodal = checked.use_multimodal()
+        owner = _owner(request, checked, fields, user_id) or caller
         checked.refuse()
         accepted = await intake.accept(
             user_id=owner, project_id=project_id, use_multimodal=use_multimodal, key=key, owner_id=caller
         )
     after.add_task(deliver_all, runtime, accepted.jobs)
     resource = await _resource(request, runtime, accepted.program.id, owner)
+    if accepted.jobs:
+        resource["message"] = texts.text("program.accepted", language_of(request), count=len(accepted.jobs))
     headers = {"Location": resource["urls"]["self"], "Retry-After": str(RETRY_AFTER_SECONDS)}
     replayed = {"Idempotent-Replayed": "true"} if accepted.replayed else {}
     return answer(resource, 202, headers | replayed)
@@ -162,7 +171,7 @@ async def retry(
     *,
     retry_type: Annotated[RetryType, Query(description="files that failed in which stage")] = "all",
     wait: Annotated[
-        int | None, Query(ge=0, le=LONGEST_WAIT_SECONDS, description="hold the answer for so many seconds at most")
+        int | None, Query(ge=0, description="hold the answer for so many seconds at most, 60 at the longest")
     ] = None,
 ) -> Response:
     """Let files that failed be tried again, from the stage they failed in; 200 where `wait` was long enough.
@@ -177,7 +186,7 @@ async def retry(
         after.add_task(deliver_all, runtime, jobs)
         return _retry_answer(made, 202, language_of(request))
     await deliver_all(runtime, jobs)
-    made = await _until_done(request, made, user_id, wait)
+    made = await _until_done(request, made, user_id, min(wait, LONGEST_WAIT_SECONDS))
     return _retry_answer(made, 202 if made.waiting else 200, language_of(request))
 
 
@@ -200,14 +209,14 @@ async def remove(request: Request, program_id: ProgramIdPath, user_id: User) -> 
     return answer({"success": True, "program_id": program_id, "cancelled": len(cancelled), "message": message})
 
 
-def _owner(request: Request, checked: Checked, fields: Fields, user_id: str) -> str:
+def _owner(request: Request, checked: Checked, fields: Fields, user_id: str | None) -> str | None:
     """Whose program a form makes: where no token is needed the user that it names."""
     identity: Identity = request.app.state.identity
     said = checked.user_id(USER_ID_PATTERN, _LONGEST_USER_ID) if "user_id" in fields else None
     return said or user_id if identity.is_open else user_id
 
 
-async def _resource(request: Request, runtime: Runtime, program_id: str, user_id: str) -> dict[str, Any]:
+async def _resource(request: Request, runtime: Runtime, program_id: str, user_id: str | None) -> dict[str, Any]:
     """The program, its failures and its retries; read again where a file changed in between."""
     programs = runtime.programs
     for _ in range(_MOST_LOOKS):
@@ -220,7 +229,7 @@ async def _resource(request: Request, runtime: Runtime, program_id: str, user_id
     return program_resource(state, failures, retries, place=place, language=language_of(request))
 
 
-async def _until_done(request: Request, made: Retry, user_id: str, seconds: float) -> Retry:
+async def _until_done(request: Request, made: Retry, user_id: str | None, seconds: float) -> Retry:
     """The retry once every file has its result, or as it stands after `seconds`, or when this process is to end."""
     runtime, drain = runtime_of(request), request.app.state.drain
     deadline = time.monotonic() + seconds

@@ -4,8 +4,9 @@ import asyncio
 import json
 import logging
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from sse_starlette.sse import SendTimeoutError
@@ -16,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from generation_service.api.drain import Drain
 from generation_service.api.feed import Feed, Follower
 from generation_service.api.problems import Problem, respond
-from generation_service.jobs.model import Job, JobEvent
+from generation_service.jobs.model import Job, JobEvent, Json
 from generation_service.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -25,7 +26,12 @@ _log = logging.getLogger(__name__)
 _RETRY_MILLISECONDS = (1000, 2000)
 _GRACE_SECONDS = 3.0
 _FULL_RETRY_AFTER_SECONDS = 5
+Retell: TypeAlias = Callable[[Mapping[str, Json]], Mapping[str, Json]]
 _HEADERS = {"Cache-Control": "no-cache, no-transform", "Incremental": "?1"}
+
+
+def _as_it_is(data: Mapping[str, Json]) -> Mapping[str, Json]:
+    return data
 
 
 class Slots:
@@ -56,15 +62,17 @@ class Streams:
     slots: Slots
     settings: Settings
 
-    def open(self, job: Job, after: int) -> Response:
+    def open(self, job: Job, after: int, retell: Retell = _as_it_is) -> Response:
         """The answer that streams the events behind `after`; 204 where the job has ended and there are none.
+
+        `retell` says to this reader what an event holds.
 
         While the process drains it is a stream that ends at once: an answer of 503 would stop a
         browser from ever coming back.
         """
         if job.ended and after >= job.seq:
             return Response(status_code=204, headers={"Cache-Control": "no-store"})
-        return EventStream(self, job, after)
+        return EventStream(self, job, after, retell)
 
 
 class _End:
@@ -83,10 +91,11 @@ class _End:
 class EventStream(EventSourceResponse):
     """One reader's stream. Its slot is taken and given back within the call, so that no early end can leak it."""
 
-    def __init__(self, streams: Streams, job: Job, after: int) -> None:
+    def __init__(self, streams: Streams, job: Job, after: int, retell: Retell = _as_it_is) -> None:
         self._streams = streams
         self._job = job
         self._after = after
+        self._retell = retell
         self._end = _End()
         settings = streams.settings
         super().__init__(
@@ -129,9 +138,10 @@ class EventStream(EventSourceResponse):
                 for event in batch:
                     if self._end.said:
                         return
-                    yield _frame(event)
+                    yield _frame(event, self._retell)
 
 
-def _frame(event: JobEvent) -> ServerSentEvent:
-    data = json.dumps({**event.data, "sequence": event.sequence}, ensure_ascii=False, separators=(",", ":"))
+def _frame(event: JobEvent, retell: Retell) -> ServerSentEvent:
+    told = {**retell(event.data), "sequence": event.sequence}
+    data = json.dumps(told, ensure_ascii=False, separators=(",", ":"))
     return ServerSentEvent(data, event=event.type, id=str(event.sequence))

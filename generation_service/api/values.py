@@ -1,5 +1,6 @@
 """What is wrong with a value that was sent, said without the value."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -24,7 +25,7 @@ _NAMES = {
     "int": "an integer",
     "float": "a number",
     "decimal": "a number",
-    "bool": "true or false",
+    "bool": "true / false",
     "list": "a list",
     "tuple": "a list",
     "dict": "an object",
@@ -34,6 +35,7 @@ _NAMES = {
 }
 
 
+_JOINT = re.compile(r", (?=')|(?<=') or (?=')")
 _TYPE_ENDINGS = ("_type", "_parsing", "_from_float", "_parsing_size")
 _PARAMETERS = frozenset({"query", "path", "header", "cookie"})
 _MOST_TOLD = 20
@@ -103,7 +105,8 @@ def _what(kind: str, context: Mapping[str, Any], at: Mapping[str, Any]) -> tuple
     if kind == "extra_forbidden":
         return "unknown_field", (("known", ", ".join(sorted(at.get("properties", ()))) or "-"),)
     if kind in _CHOICES:
-        return "not_a_choice", (("expected", str(context.get("expected", "?"))),)
+        # pydantic's "'a', 'b' or 'c'", without a word of any language
+        return "not_a_choice", (("expected", _JOINT.sub(" / ", str(context.get("expected", "?")))),)
     expected = next((name for name in _NAMES if kind.startswith(name)), None)
     if expected and kind.endswith(_TYPE_ENDINGS):
         return "wrong_type", (("expected", _NAMES[expected]),)

@@ -9,6 +9,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx2
 
+from generation_service.cli.folders import in_utf8
 from generation_service.cli.program_form import ProgramForm
 from generation_service.cli.terminal import language, say
 from generation_service.errors import ConfigurationError, ServiceError, TransientError
@@ -26,7 +27,7 @@ _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class ApiProblem(ServiceError):
-    """The API refused or failed: its problem details (RFC 9457), the `detail` being the message."""
+    """The API refused or failed: its problem details (RFC 9457) as a message, each value that is wrong on a line."""
 
     def __init__(self, status: int, code: str, detail: str, retry_after: float | None = None) -> None:
         super().__init__(code, detail)
@@ -82,15 +83,16 @@ class Api:
         path = f"/api/generation/{quote(job_id, safe='')}/result"
         return self._again("GET", path, params={"format": file_format}).content
 
-    def upload(self, path: Path, project_id: str, key: str) -> dict[str, Any]:
+    def upload(self, path: Path, project_id: str, key: str, *, multimodal: bool = False) -> dict[str, Any]:
         """Upload one document under an Idempotency-Key."""
+        fields = {"container_id": in_utf8(project_id), **({"use_multimodal": "true"} if multimodal else {})}
         with path.open("rb") as file:  # a second try begins at its beginning again
-            files: dict[str, tuple[str, BinaryIO]] = {"file": (path.name, file)}
+            files: dict[str, tuple[str, BinaryIO]] = {"file": (in_utf8(path.name), file)}
             answer = self._again(
                 "POST",
                 "/api/v1/documents/upload",
                 files=files,
-                data={"container_id": project_id},
+                data=fields,
                 headers={"Idempotency-Key": key},
             )
         return dict(answer.json())
@@ -167,11 +169,12 @@ class Api:
 
 def _address(path: Sequence[str]) -> str:
     """The first part as it is, the others as they may come from a person."""
-    return "/".join([path[0], *(quote(part, safe="") for part in path[1:])])
+    return "/".join([path[0], *(quote(part, safe="", errors="replace") for part in path[1:])])
 
 
 def _given(params: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in params.items() if value is not None}
+    given = {name: value for name, value in params.items() if value is not None}
+    return {name: in_utf8(value) if isinstance(value, str) else value for name, value in given.items()}
 
 
 def _problem(answer: httpx2.Response) -> ApiProblem:
@@ -180,11 +183,21 @@ def _problem(answer: httpx2.Response) -> ApiProblem:
     except ValueError:
         details = None
     details = details if isinstance(details, dict) else {}  # a proxy in between speaks HTML
-    detail = details.get("detail") or details.get("title") or say("client.no_details", status=answer.status_code)
     waited = answer.headers.get("Retry-After", "")
     return ApiProblem(
         answer.status_code,
         str(details.get("code") or f"http_{answer.status_code}"),
-        str(detail),
+        _message(details, answer.status_code),
         float(waited) if waited.isdecimal() else None,
     )
+
+
+def _message(details: Mapping[str, Any], status: int) -> str:
+    """The problem's sentence, with what was not found before it and each value that is not taken below it."""
+    title, detail = details.get("title"), details.get("detail")
+    said = str(detail or title or say("client.no_details", status=status))
+    if status == httpx2.codes.NOT_FOUND and title and detail:
+        said = f"{title}. {detail}"
+    listed = details.get("errors")
+    errors = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+    return "\n".join([said, *(f"  {one.get('pointer', '')}: {one.get('detail', '')}" for one in errors)])

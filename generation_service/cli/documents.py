@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from generation_service.cli.client import Api, ApiProblem
-from generation_service.cli.folders import named_files
+from generation_service.cli.folders import in_utf8, named_files
 from generation_service.cli.tables import STYLES, plain_table
 from generation_service.cli.terminal import console, print_json, say, tell
 from generation_service.errors import TransientError
@@ -51,17 +51,17 @@ def command() -> None:
 @command.command("upload", help=say("help.documents.upload"))
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, readable=True, path_type=Path))
 @click.option("--project", required=True, metavar="ID", help=say("help.project"))
+@click.option("--multimodal", is_flag=True, help=say("help.programs.multimodal"))
 @click.option("--wait", is_flag=True, help=say("help.documents.wait"))
 @click.option("--json", "as_json", is_flag=True, help=say("help.json"))
-def upload(paths: Sequence[Path], project: str, *, wait: bool, as_json: bool) -> int:
+def upload(paths: Sequence[Path], project: str, *, multimodal: bool, wait: bool, as_json: bool) -> int:
     """Exit 0 where every file was taken (and, with --wait, could be read), 1 where one was not."""
     files = [file.path for file in named_files(paths)]
     terminal = Console(stderr=True)
     bars = Progress(console=terminal, transient=True, disable=not terminal.is_terminal)
     with _api() as api, bars as progress:
-        uploads = [
-            _uploaded(api, path, project) for path in progress.track(files, description=say("documents.sending"))
-        ]
+        sending = progress.track(files, description=say("documents.sending"))
+        uploads = [_uploaded(api, path, project, multimodal=multimodal) for path in sending]
         if wait:
             waiting = [one for one in uploads if one.waits]
             for one in progress.track(waiting, description=say("documents.reading")):
@@ -130,7 +130,7 @@ def delete(document_id: str, *, as_json: bool) -> None:
 def retry(document_id: str, *, as_json: bool) -> None:
     """Have a document that failed read again."""
     with _api() as api:
-        document = api.act("POST", _DOCUMENTS, document_id, "retry")
+        document = _read_again(api, document_id)
     if as_json:
         print_json(document)
     else:
@@ -151,28 +151,47 @@ def _passage(found: Mapping[str, Any]) -> Text:
     return text.append_text(passage)
 
 
-def _uploaded(api: Api, path: Path, project: str) -> Upload:
+def _read_again(api: Api, document_id: str) -> dict[str, Any]:
     try:
-        answer = api.upload(path, project, f"cli-{uuid4()}")
+        return api.act("POST", _DOCUMENTS, document_id, "retry")
+    except ApiProblem as error:
+        if error.code != "document_of_program":
+            raise
+        program_id = api.look(_DOCUMENTS, document_id)["program_id"]
+        raise ApiProblem(error.status, error.code, say("documents.of_program", program_id=program_id)) from error
+
+
+def _uploaded(api: Api, path: Path, project: str, *, multimodal: bool) -> Upload:
+    one = Upload(in_utf8(str(path)), "failed")
+    if not path.is_file():  # reading a pipe would wait for somebody who writes into it
+        one.code, one.message = "unreadable_file", say("documents.no_regular_file")
+        return one
+    try:
+        answer = api.upload(path, project, f"cli-{uuid4()}", multimodal=multimodal)
+        one.document_id, one.duplicate_of = answer["document_id"], answer.get("duplicate_of")
+        one.status = "processing"
+        if one.duplicate_of:
+            _look(api, one)
+            one.message = answer["message"]
     except (ApiProblem, TransientError) as error:
         if not api.answered:  # nobody is there: every other file would only wait to hear the same
             raise
-        return Upload(str(path), "failed", code=error.code, message=error.message)
+        one.status, one.code, one.message = "failed", error.code, error.message
     except OSError as error:
-        return Upload(str(path), "failed", code="unreadable_file", message=error.strerror or type(error).__name__)
-    duplicate_of = answer.get("duplicate_of")
-    message = answer["message"] if duplicate_of else ""
-    return Upload(
-        str(path), "processing", document_id=answer["document_id"], duplicate_of=duplicate_of, message=message
-    )
+        one.code, one.message = "unreadable_file", error.strerror or type(error).__name__
+    return one
+
+
+def _look(api: Api, one: Upload) -> None:
+    status = api.document_status(str(one.document_id))
+    one.status, one.code = status["status"], status.get("code")
+    one.message = status.get("error") or status.get("message") or ""
 
 
 def _wait_for(api: Api, one: Upload) -> None:
     deadline = time.monotonic() + _WAIT_SECONDS
     while one.document_id and one.waits:
-        status = api.document_status(one.document_id)
-        one.status, one.code = status["status"], status.get("code")
-        one.message = status.get("error") or status.get("message") or ""
+        _look(api, one)
         if one.waits and time.monotonic() > deadline:
             one.status, one.message = "failed", say("documents.too_long")
         elif one.waits:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from uuid import uuid4
 
-from generation_service.cli.folders import Named
+from generation_service.cli.folders import Named, in_utf8
 
 _CHUNK_BYTES = 256 * 1024
 
@@ -23,7 +23,7 @@ class ProgramForm:
 
     def __iter__(self) -> Iterator[bytes]:
         for name, value in self._fields.items():
-            yield self._head(f'name="{name}"') + value.encode() + b"\r\n"
+            yield self._head(f'name="{name}"') + in_utf8(value).encode() + b"\r\n"
         for file in self._files:
             yield self._head(f'name="files"; filename="{_escaped(file.label)}"')
             with file.path.open("rb") as content:

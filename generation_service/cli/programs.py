@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn
 
 from generation_service.cli.client import Api
-from generation_service.cli.folders import Named, named_files
+from generation_service.cli.folders import Named, in_utf8, named_files
 from generation_service.cli.program_form import ProgramForm
 from generation_service.cli.tables import STYLES, plain_table
 from generation_service.cli.terminal import console, print_json, say, tell
@@ -44,7 +44,7 @@ def upload(
     """Exit 0 where every file was taken (and, with --wait, could be read), 1 where one was not."""
     files, unreadable = _readable(list(named_files(paths)))
     for file in unreadable:
-        tell("programs.unreadable", path=file.path)
+        tell("programs.unreadable", path=in_utf8(str(file.path)))
     if not files:
         tell("programs.no_files")
         return 1
@@ -53,7 +53,12 @@ def upload(
         program = _sent(api, files, {name: value for name, value in fields.items() if value is not None})
         if wait:
             program = _followed(api, program["program_id"], user)
+        duplicates = 0 if as_json else _duplicates(api, program["program_id"], user)
     _print(program, as_json=as_json)
+    if duplicates:
+        click.echo(say("programs.duplicates", count=duplicates, program_id=program["program_id"]))
+    if program["status"] == "processing":
+        tell("programs.follow", program_id=program["program_id"])
     return int(bool(unreadable or program["files"]["failed"]))
 
 
@@ -99,6 +104,8 @@ def list_files(program_id: str, status: str | None, user: str | None, *, as_json
     table = plain_table("index", "file", "status", "code", "document")
     for one in found:
         told = one["error"] or one["document_id"] or ""
+        if one["duplicate_of"]:
+            told = f"{told} {say('programs.duplicate_of', document_id=one['duplicate_of'])}".strip()
         row = (str(one["index"]), one["file_path"], say(f"document.{one['status']}"), one["code"] or "", told)
         table.add_row(*row, style=STYLES.get(one["status"], ""))
     console().print(table)
@@ -118,16 +125,16 @@ def list_files(program_id: str, status: str | None, user: str | None, *, as_json
 @_user
 @_json
 def retry(program_id: str, retry_type: str, wait: int | None, user: str | None, *, as_json: bool) -> int:
-    """Exit 1 where a file failed again."""
+    """Exit 1 where the retry is over and a file failed again."""
     with _api() as api:
         made = api.act("POST", _PROGRAMS, program_id, "retry", retry_type=retry_type, wait=wait, user_id=user)
     if as_json:
         print_json(made)
     else:
         click.echo(made["message"])
-        for one in made["skipped"]:
+        for one in (*made["failed"], *made["skipped"]):
             click.echo(f"  {one['index']} {one['file_path']}: {one['message']}")
-    return int(any(counts["failed"] for counts in made["results"].values()))
+    return int(made["status"] == "completed" and any(counts["failed"] for counts in made["results"].values()))
 
 
 @command.command("retry-stats", help=say("help.programs.retry_stats"))
@@ -162,16 +169,26 @@ def _api() -> Api:
 
 
 def _readable(files: Sequence[Named]) -> tuple[list[Named], list[Named]]:
-    """Files that can be opened, and those that cannot: one of these must not cut the form of the others."""
+    """Files that can be read, and what cannot (a pipe can only be waited for): it must not cut the others' form."""
     sorted_: tuple[list[Named], list[Named]] = [], []
     for file in files:
-        try:
-            file.path.open("rb").close()
-        except OSError:
-            sorted_[1].append(file)
-        else:
-            sorted_[0].append(file)
+        sorted_[not _opens(file.path)].append(file)
     return sorted_
+
+
+def _opens(path: Path) -> bool:
+    try:
+        if path.is_file():
+            path.open("rb").close()
+            return True
+    except OSError:
+        pass
+    return False
+
+
+def _duplicates(api: Api, program_id: str, user: str | None) -> int:
+    files = api.pages(_PROGRAMS, program_id, "files", user_id=user)
+    return sum(one["duplicate_of"] is not None for one in files)
 
 
 def _sent(api: Api, files: Sequence[Named], fields: Mapping[str, str]) -> dict[str, Any]:
@@ -206,11 +223,19 @@ def _bars(figures: DownloadColumn | TaskProgressColumn) -> Progress:
     return Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal)
 
 
+def _message(program: Mapping[str, Any]) -> str:
+    """The program's own sentence; of failures one that names the command, where the service's names the route."""
+    counts = program["files"]
+    if program["status"] == "processing" or not counts["failed"]:
+        return str(program["message"])
+    return say("programs.partial", **counts, program_id=program["program_id"])
+
+
 def _print(program: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(program)
         return
-    click.echo(f"{program['program_id']}: {program['message']}")
+    click.echo(f"{program['program_id']}: {_message(program)}")
     metadata = program["metadata_json"]
     unread = [(one["index"], one["file_path"], one) for one in metadata["preprocessing"]["failed_files"]]
     unstored = [

@@ -18,7 +18,7 @@ from generation_service.documents.kind import KIND
 from generation_service.documents.labels import file_label
 from generation_service.documents.model import Document
 from generation_service.documents.quota import Quota, check_quota
-from generation_service.errors import PermanentError, Refused, TransientError
+from generation_service.errors import Deferred, PermanentError, Refused, TransientError
 from generation_service.jobs import submission, transitions
 from generation_service.jobs.ids import new_job_id, uuid7
 from generation_service.jobs.model import IdempotencyKey, Job, JobId, NewJob
@@ -117,7 +117,7 @@ class Acceptance:
             return await self._objects.put(object_key, chunks, most_bytes)
         except ObjectTooLarge as error:
             raise Refused("document_too_large", 413, params={"megabytes": most_bytes // MIB}) from error
-        except TransientError as error:
+        except (TransientError, Deferred) as error:
             raise _unavailable() from error
 
     def _accept(self, connection: Connection, upload: _Upload) -> Accepted:

@@ -7,10 +7,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from generation_service.documents.model import Document
-from generation_service.documents.parsing import PARSER, Parsed
+from generation_service.documents.parsing import PARSER, Parsed, refusal
 from generation_service.documents.splitting import CHUNKER, Piece, split
 from generation_service.errors import PermanentError
 from generation_service.retrieval import NewChunk
+
+_MOST_PIECES = 20_000  # five times what the longest honest text makes: they are written in one transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,14 +35,20 @@ class Artefact:
 
 
 def artefact_of(document: Document, parsed: Parsed) -> Artefact:
-    """Split what was read. Takes about a third of a second for a million characters."""
+    """Split what was read. Takes about a third of a second for a million characters.
+
+    Raises PermanentError `too_large` where it falls into too many pieces.
+    """
+    pieces = split(parsed.blocks, most=_MOST_PIECES + 1)
+    if len(pieces) > _MOST_PIECES:
+        raise refusal("too_large")
     return Artefact(
         document_id=document.id,
         sha256=document.sha256,
         pages=parsed.pages,
         characters=parsed.characters,
         language=parsed.language,
-        pieces=split(parsed.blocks),
+        pieces=pieces,
     )
 
 

@@ -1,6 +1,7 @@
 """Doomed objects: bytes without a row, or whose row is gone, are deleted sooner or later, whoever dies when."""
 
 import logging
+import random
 from datetime import datetime
 
 from sqlalchemy import Connection, delete, select, update
@@ -20,6 +21,7 @@ _PAUSE_SECONDS = 10.0
 _ROUNDS = 2  # a run that had been fenced may have been writing during the first
 _BETWEEN_ROUNDS_SECONDS = 3600.0
 _AT_ONCE = 100
+_TOO_CLOSE_SECONDS = 60.0  # before it is due: whoever spares it still has to commit
 
 
 def doom(connection: Connection, prefix: str, after_seconds: float = 0.0) -> None:
@@ -31,7 +33,7 @@ def doom(connection: Connection, prefix: str, after_seconds: float = 0.0) -> Non
 
 def spare(connection: Connection, prefix: str) -> bool:
     """Keep what is below `prefix` after all; False where it is too late for that."""
-    mine = (doomed_objects.c.prefix == prefix) & (doomed_objects.c.due_at > db_now())
+    mine = (doomed_objects.c.prefix == prefix) & (doomed_objects.c.due_at > db_now(_TOO_CLOSE_SECONDS))
     return connection.execute(delete(doomed_objects).where(mine)).rowcount > 0
 
 
@@ -52,17 +54,24 @@ class ObjectSweeper:
         await self._loop.stop()
 
     async def sweep(self) -> None:
-        """Take one round with each prefix that is due."""
+        """Take one round with each prefix that is due, until the store fails or the process is to stop."""
         due = select(doomed_objects.c.prefix).where(doomed_objects.c.due_at <= db_now())
         due = due.order_by(doomed_objects.c.due_at).limit(_AT_ONCE)
-        for prefix in await self._database.read(lambda connection: list(connection.execute(due).scalars())):
-            await self.delete(prefix)
+        prefixes = await self._database.read(lambda connection: list(connection.execute(due).scalars()))
+        random.shuffle(prefixes)  # so that one which can never be deleted does not keep the others waiting for ever
+        for prefix in prefixes:
+            if self._loop.stopping or await self._round(prefix) is None:
+                return
 
     async def delete(self, prefix: str) -> int:
         """Take a round with one prefix that is due; how many objects that deleted.
 
         Where the store does not answer the row stays as it is, so the next turn tries again.
         """
+        return await self._round(prefix) or 0
+
+    async def _round(self, prefix: str) -> int | None:
+        """How many objects a round has deleted, 0 where it was not due; None where the store failed."""
         # Due now, not when it was looked up: somebody else may have taken this round, and the next is an hour away.
         mine = (doomed_objects.c.prefix == prefix) & (doomed_objects.c.due_at <= db_now())
         seen = await self._database.read(
@@ -74,7 +83,7 @@ class ObjectSweeper:
             deleted = await self._objects.delete_below(prefix)
         except (TransientError, PermanentError) as error:
             _log.warning("Objects cannot be deleted now: %s", error, extra={"action": "sweep_failed"})
-            return 0
+            return None
         await self._database.write(lambda connection: _advance(connection, prefix, seen.rounds, seen.due_at))
         return deleted
 

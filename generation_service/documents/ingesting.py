@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, select
@@ -12,7 +12,7 @@ from generation_service.database.tables import documents, jobs
 from generation_service.documents import rows
 from generation_service.documents.model import Document
 from generation_service.documents.reading import Reading
-from generation_service.errors import PermanentError
+from generation_service.errors import Deferred, PermanentError, TransientError
 from generation_service.jobs.ports import StepRun
 
 _LOOK_SECONDS = 0.5  # how often a document that somebody else reads is looked at
@@ -59,18 +59,19 @@ class Ingester:
         """
         deadline = time.monotonic() + self._wait_seconds
         ingested = 0
+        passed_over: dict[str, str] = {}  # codes of what kept this run from documents that are not to blame
         while True:
             run.check_lease()
-            seen = await self._look(run, project_id)
+            seen = await self._look(run, project_id, passed_over)
             if seen.free:
-                ingested += await self._ingest(run, seen.free[0])
+                ingested += await self._ingest(run, seen.free[0], passed_over)
                 await run.progress(1 - (len(seen.free) + len(seen.held) - 1) / len(seen.all))
             elif seen.held and time.monotonic() < deadline:
                 await asyncio.sleep(_LOOK_SECONDS)
             else:
-                return _report(seen.all, ingested)
+                return _report(seen.all, ingested, passed_over)
 
-    async def _look(self, run: StepRun, project_id: str) -> _Seen:
+    async def _look(self, run: StepRun, project_id: str, passed_over: Mapping[str, str]) -> _Seen:
         def unit(connection: Connection) -> _Seen:
             wanted = (
                 select(documents, jobs.c.status.label("holder_status"))
@@ -87,23 +88,30 @@ class Ingester:
             unread = [document for document, _ in found if document.status in {"pending", "processing"}]
             return _Seen(
                 all=[document for document, _ in found],
-                free=[document for document in unread if document.id not in held],
+                free=[document for document in unread if document.id not in held and document.id not in passed_over],
                 held=[document for document in unread if document.id in held],
             )
 
         return await self._database.read(unit)
 
-    async def _ingest(self, run: StepRun, document: Document) -> bool:
+    async def _ingest(self, run: StepRun, document: Document, passed_over: dict[str, str]) -> bool:
         """Read one document; whether this run has read it."""
         if not await self._take(run, document):
             return False
         try:
             artefact = await self._reading.read(document)
+        except Deferred as error:  # not the document's doing, so no verdict: this run is tried again
+            raise TransientError(error.code, error.message) from error
         except PermanentError as error:
             verdict = (error.code, error.message)
             await run.write(lambda connection: rows.fail(connection, document.id, *verdict, holder=run.job.id))
             return False
-        prepared = await self._reading.prepare(artefact, document, run.spend)
+        try:
+            prepared = await self._reading.prepare(artefact, document, run.spend)
+        except PermanentError as error:  # the embedding model's: left to the document's own job, which tells of it
+            passed_over[document.id] = error.code
+            await run.write(lambda connection: rows.release(connection, document.id, run.job.id))
+            return False
         await run.write(lambda connection: rows.complete(connection, document.id, artefact.findings, prepared))
         return True
 
@@ -118,13 +126,17 @@ class Ingester:
         return taken
 
 
-def _report(found: Sequence[Document], ingested: int) -> IngestReport:
+def _report(found: Sequence[Document], ingested: int, passed_over: Mapping[str, str]) -> IngestReport:
     unusable = [document for document in found if document.status != "completed"]
     return IngestReport(
         ready=len(found) - len(unusable),
         ingested=ingested,
         failed=[
-            {"document_id": document.id, "file_name": document.file_name, "code": document.code or _STILL_READING}
+            {
+                "document_id": document.id,
+                "file_name": document.file_name,
+                "code": document.code or passed_over.get(document.id, _STILL_READING),
+            }
             for document in unusable
         ],
     )

@@ -8,8 +8,8 @@ import shlex
 import shutil
 import signal
 import sys
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from generation_service.settings import Settings
 PARSER = "2"  # a change in what is read of a file is a new number, and with it new chunks
 _COMMAND = (sys.executable, "-I", "-m", "generation_service.reader")
 _ANSWER_BYTES = 16  # of JSON for each character of text, at the very most
-_SCANS_AT_ONCE = 1  # of one process: each keeps a core busy for minutes
+_SCANS_AT_ONCE = 2  # of one process: each keeps a core busy for minutes
 _PIECE = 256 * 1024
 _GONE_SECONDS = 5.0  # what was killed is gone within this time
 _STARVED = 0.5  # of its processor time: a child whose time is over before it got so much had to wait for others
@@ -34,7 +34,7 @@ _MESSAGES = {
     "encrypted": "the document is protected by a password",
     "needs_ocr": "the pages hold images of text, but no text",
     "unreadable": "the document is broken, or holds no text",
-    "too_large": "the document has too many pages or cells, or too much text",
+    "too_large": "the document has too many pages or cells, or too much text, or falls into too many parts",
     "archive_bomb": "the file unpacks to far more than it should",
     "too_complex": "reading the document took more memory or time than one document may have",
 }
@@ -60,7 +60,8 @@ class Ocr:
     command: str = "tesseract"
     languages: str = "kor+eng"
     max_pages: int = 100
-    wall_seconds: float = 600.0
+    wall_seconds: float = 300.0
+    wait_seconds: float = 1_200.0  # for its turn; with the run itself it stays below a step's time-out
 
     def found(self) -> Sequence[str] | None:
         """The command with the program's whole path, as the child knows no PATH; None where there is none."""
@@ -109,7 +110,7 @@ class Parser:
 
         Raises PermanentError with the code that the document gets: `encrypted`, `needs_ocr`,
         `unreadable`, `too_large`, `archive_bomb`, `too_complex`. Raises TransientError where the
-        child failed for no fault of the document.
+        child failed for no fault of the document, and `reader_busy` where other scans left it no turn.
         """
         async with self._turns:
             answer = await self._ask(path, file_type)
@@ -125,13 +126,25 @@ class Parser:
         if len(found.pictures) > self._ocr.max_pages:
             raise refusal("too_large")
         scan = Scan(command=command, languages=self._ocr.languages, pages=found.pictures)
-        async with self._scans:
+        async with self._scanning():
             answer = await self._ask(path, "pdf", scan)
         recognised = await asyncio.to_thread(_found, answer)
         blocks = sorted((*found.blocks, *recognised.blocks), key=lambda block: block.page or 0)
         if not blocks:
             raise refusal("unreadable")
         return replace(found, blocks=blocks)
+
+    @asynccontextmanager
+    async def _scanning(self) -> AsyncIterator[None]:
+        """A turn to scan. Raises TransientError in time for the step to say so, instead of being timed out."""
+        try:
+            await asyncio.wait_for(self._scans.acquire(), self._ocr.wait_seconds)
+        except TimeoutError as error:
+            raise TransientError("reader_busy", "too many scanned documents were waiting to be read") from error
+        try:
+            yield
+        finally:
+            self._scans.release()
 
     async def _ask(self, path: Path, file_type: FileType, scan: Scan | None = None) -> bytes:
         wall_seconds, limits = self._wall_seconds, self._limits

@@ -9,7 +9,6 @@ from generation_service.errors import Refused
 from generation_service.settings import MIB, Settings
 
 _USERS_LOCK = 4_771_205  # first half of an advisory lock whose second half is the user
-_LOCKED_SHARE = 0.5  # beyond this share of a limit, uploads of one user take turns, so that two cannot pass it together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,14 +26,13 @@ class Quota:
 def check_quota(connection: Connection, user_id: str, files: int, size: int, quota: Quota) -> None:
     """Raise Refused `storage_quota_exceeded` (413) where so many more files, of `size` bytes together, are too much.
 
-    Called before they are inserted, and after the rows of their jobs: everybody locks in this order.
+    Called before they are inserted, and after the rows of their jobs: everybody locks in this order. Uploads of
+    one user take turns from here on, so that two cannot pass a limit together.
     """
-    share = _share(connection, user_id, files, size, quota)
-    if share > _LOCKED_SHARE and connection.dialect.name == "postgresql":
+    if connection.dialect.name == "postgresql":
         lock = {"lock": _USERS_LOCK, "user": user_id}
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock, hashtext(:user))"), lock)
-        share = _share(connection, user_id, files, size, quota)
-    if share > 1:
+    if _share(connection, user_id, files, size, quota) > 1:
         params = {"documents": quota.documents, "megabytes": quota.bytes // MIB}
         raise Refused("storage_quota_exceeded", 413, params=params)
 

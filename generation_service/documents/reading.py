@@ -1,12 +1,11 @@
 """Reading: from a document's bytes in the object store to its pieces, and from pieces to rows of the index."""
 
 import asyncio
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from generation_service.documents.artefact import Artefact, artefact_of, chunks_of_artefact
 from generation_service.documents.model import Document
 from generation_service.documents.parsing import Parser
+from generation_service.documents.workroom import remove_abandoned, workroom
 from generation_service.objects import ObjectStore
 from generation_service.retrieval import Indexer, Prepared, Spend
 
@@ -24,8 +23,9 @@ class Reading:
 
         Raises PermanentError with the document's code, TransientError where the store or the child failed.
         """
-        with TemporaryDirectory(prefix="document-") as folder:
-            path = Path(folder) / "source"
+        await asyncio.to_thread(remove_abandoned)
+        with workroom() as folder:
+            path = folder / "source"
             await self.objects.download(document.object_key, path)
             parsed = await self._parser.parse(path, document.file_type, use_multimodal=document.use_multimodal)
         return await asyncio.to_thread(artefact_of, document, parsed)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, func, insert, or_, select, update
 
 from generation_service.database import db_now
 from generation_service.database.tables import documents
@@ -25,11 +25,16 @@ def find(connection: Connection, *conditions: ColumnElement[bool]) -> Document |
 
 
 def find_same(connection: Connection, values: Mapping[str, Any]) -> Document | None:
-    """The first document of the project with the content of `values`, read in the same way, that has not failed."""
+    """The first document of the project with the content of `values`, read in the same way, that has not failed.
+
+    None that goes when its program is deleted, which only one that is read outlives. It stays until the
+    transaction ends.
+    """
     alike = ("user_id", "project_id", "sha256", "use_multimodal")
     same = [documents.c[name] == values[name] for name in alike]
-    wanted = select(documents).where(*same, documents.c.status != "failed").order_by(documents.c.id).limit(1)
-    row = connection.execute(wanted).one_or_none()
+    stays = or_(documents.c.program_id.is_(None), documents.c.status == "completed")
+    wanted = select(documents).where(*same, documents.c.status != "failed", stays).order_by(documents.c.id).limit(1)
+    row = connection.execute(wanted.with_for_update(read=True, key_share=True)).one_or_none()
     return document_of(row) if row else None
 
 
@@ -83,6 +88,12 @@ def fail(connection: Connection, document_id: str, code: str, error: str, *, hol
     condition = _NOT_READ_YET if holder is None else _NOT_READ_YET & (documents.c.held_by == holder)
     ended = {"status": "failed", "held_by": None, "code": code, "error": error, "completed_at": db_now()}
     return _move(connection, document_id, condition, **ended)
+
+
+def release(connection: Connection, document_id: str, holder: str) -> bool:
+    """Let a document that `holder` holds wait to be read again; False where it holds it no more."""
+    mine = (documents.c.status == "processing") & (documents.c.held_by == holder)
+    return _move(connection, document_id, mine, status="pending", held_by=None)
 
 
 def reopen(connection: Connection, document_id: str) -> bool:

@@ -8,10 +8,11 @@ target, and each chunk begins with the last sentence of the one before it in its
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from generation_service.reader.blocks import Block
 
-CHUNKER = "1"  # a change of the rules below is a new number, and with it new chunks
+CHUNKER = "2"  # a change of the rules below is a new number, and with it new chunks
 TARGET = 600  # characters; about one screen of Korean
 _LONGEST_OVERLAP = 160  # a longer sentence is not repeated
 _LONGEST_HEADING = 120  # a longer line only looks like a scene heading
@@ -55,13 +56,13 @@ class _Unit:
     joint: str
 
 
-def split(blocks: Iterable[Block], target: int = TARGET) -> list[Piece]:
-    """Part blocks into pieces of about `target` characters."""
-    pieces: list[Piece] = []
-    for section in _sections(blocks):
-        for text in _packed(_units(section.text, target), target):
-            pieces.append(Piece(ordinal=len(pieces), text=text, heading=section.heading, page=section.page))
-    return pieces
+def split(blocks: Iterable[Block], target: int = TARGET, most: int | None = None) -> list[Piece]:
+    """Part blocks into pieces of about `target` characters; `most`: no more than the first so many."""
+    texts = ((section, text) for section in _sections(blocks) for text in _packed(_units(section.text, target), target))
+    return [
+        Piece(ordinal=ordinal, text=text, heading=section.heading, page=section.page)
+        for ordinal, (section, text) in enumerate(islice(texts, most))
+    ]
 
 
 def sentences(text: str) -> list[str]:
@@ -88,14 +89,21 @@ def _sections(blocks: Iterable[Block]) -> Iterator[_Section]:
 
 
 def _scenes(text: str) -> Iterator[tuple[str | None, str]]:
-    """(scene heading, text that begins with it); None for what stands before the first one."""
+    """(scene heading, text that begins with it); None for what stands before the first one.
+
+    A heading with nothing below it stands above the next scene: it is too little for a chunk.
+    """
     title: str | None = None
     lines: list[str] = []
+    bare = False  # whether the lines are nothing but headings
     for line in text.split("\n"):
         if len(line) <= _LONGEST_HEADING and SCENE_HEADING.match(line):
-            if any(lines):
+            if any(lines) and not bare:
                 yield title, "\n".join(lines).strip()
-            title, lines = line.strip(), []
+                lines = []
+            title, bare = line.strip(), True
+        elif line.strip():
+            bare = False
         lines.append(line)
     if any(lines):
         yield title, "\n".join(lines).strip()

@@ -19,6 +19,7 @@ _PERMANENT: Mapping[int, tuple[str, str]] = {
     403: ("embedding_forbidden", "the embedding server does not allow this call"),
     404: ("embedding_not_found", "the embedding server does not know the model, or EMBEDDING_BASE_URL is wrong"),
 }
+_MOST_TOKENS = 2**31 - 1  # of one call; a server that says more is not believed
 _BAD_REQUEST = ("embedding_bad_request", "the embedding server refused the request as malformed")
 
 
@@ -46,7 +47,7 @@ def vectors_of(body: bytes, texts: Sequence[str], model: str) -> tuple[list[Vect
         answer = json.loads(body)
         items = {item.get("index", position): item["embedding"] for position, item in enumerate(answer["data"])}
         vectors = [_checked(items.pop(position)) for position in range(len(texts))]
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError) as error:
         raise _unreadable() from error
     if items or len({len(vector) for vector in vectors}) != 1:
         raise _unreadable()
@@ -62,7 +63,9 @@ def _checked(vector: Any) -> Vector:
 
 def _tokens(usage: Any, texts: Sequence[str]) -> int:
     said = usage.get("prompt_tokens") if isinstance(usage, dict) else None
-    return said if isinstance(said, int) and said >= 0 else sum(estimated_tokens(text) for text in texts)
+    return (
+        said if isinstance(said, int) and 0 <= said <= _MOST_TOKENS else sum(estimated_tokens(text) for text in texts)
+    )
 
 
 def _unreadable() -> TransientError:

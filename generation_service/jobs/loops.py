@@ -22,6 +22,11 @@ class Loop:
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
 
+    @property
+    def stopping(self) -> bool:
+        """Whether somebody waits for the turn to end: a long one asks between one thing and the next."""
+        return self._stopping
+
     def start(self) -> None:
         """Start on the running event loop."""
         self._task = asyncio.create_task(self._run(), name=self._name)

@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Connection, delete, select, tuple_
 
 from generation_service.database import Database, db_now
+from generation_service.database.programs import program_files, programs
 from generation_service.database.tables import alerts, dead_letters, idempotency_keys, jobs, pruned_jobs, stream_tickets
 from generation_service.database.upsert import upsert
+from generation_service.jobs.alerts import add_failed_job
 from generation_service.jobs.model import Job, Json, StepRecord
 from generation_service.jobs.ports import Ending, Step, StepOutcome, StepRun
 
@@ -31,12 +33,10 @@ class PruneKind:
         """Nothing belongs to it."""
 
     def on_ended(
-        self,
-        connection: Connection,  # noqa: ARG002 - the port's signature
-        job: Job,  # noqa: ARG002 - as above
-        ending: Ending,  # noqa: ARG002 - as above
-        steps: Mapping[str, StepRecord],
+        self, connection: Connection, job: Job, ending: Ending, steps: Mapping[str, StepRecord]
     ) -> Mapping[str, Json] | None:
+        if ending.status == "failed" and ending.error is not None:
+            add_failed_job(connection, job, ending.error)
         record = steps.get(PRUNE)
         return record.output if record else None
 
@@ -70,9 +70,19 @@ class PruneStep:
 
 
 def prune_jobs(connection: Connection, retention_seconds: float) -> int:
-    """Delete up to one batch of jobs that ended so long ago; how many. Keys outlive them by their own rule."""
+    """Delete up to one batch of jobs that ended so long ago; how many. Keys outlive them by their own rule.
+
+    Jobs of files that failed stay while their program does: a retry reopens them.
+    """
     keyed = select(idempotency_keys.c.job_id).where(idempotency_keys.c.job_id == jobs.c.id).exists()
-    old = select(jobs.c.id).where(jobs.c.completed_at < db_now(-retention_seconds), ~keyed).order_by(jobs.c.id)
+    retriable = (
+        select(program_files.c.job_id)
+        .join(programs, programs.c.id == program_files.c.program_id)
+        .where(program_files.c.job_id == jobs.c.id, program_files.c.status == "failed", programs.c.deleted_at.is_(None))
+        .exists()
+    )
+    ended = jobs.c.completed_at < db_now(-retention_seconds)
+    old = select(jobs.c.id).where(ended, ~keyed, ~retriable).order_by(jobs.c.id)
     # Locked from here on: one that is reopened meanwhile lives, and must not be deleted as one that had ended.
     ids = [row.id for row in connection.execute(old.limit(_BATCH).with_for_update(skip_locked=True))]
     if ids:

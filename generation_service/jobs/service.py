@@ -80,9 +80,12 @@ class Jobs:
         self._wakeups.wake([job_id])
         return cancelled
 
-    def cancel_within(self, connection: Connection, job_id: JobId) -> Job | None:
-        """As `cancel`, as part of a transaction; None where the job had ended. Whoever commits wakes its readers."""
-        return settlement.cancel(connection, job_id, self._kinds)
+    def cancel_within(self, connection: Connection, job_id: JobId, *, counted: bool = True) -> Job | None:
+        """As `cancel`, as part of a transaction; None where the job had ended. Whoever commits wakes its readers.
+
+        Whoever cancels several at once counts them (`counters`, "ended"), as the last of the transaction.
+        """
+        return settlement.cancel(connection, job_id, self._kinds, counted=counted)
 
     def wake(self, job_ids: Sequence[JobId]) -> None:
         """Tell the readers of these jobs' events that there are some, after the commit."""
@@ -100,10 +103,11 @@ class Jobs:
     def reopen_within(self, connection: Connection, job_id: JobId, project_id: str | None) -> Job | None:
         """Let a failed job of this project run again, from its last committed step, as part of a transaction.
 
-        None where it had not failed. Whoever commits wakes its readers and delivers it.
+        None where it had not failed. Whoever commits wakes its readers and delivers it, and has counted what was
+        reopened (`counters`, "reopened"), as the last of the transaction.
         """
         backend = target_backend(connection, project_id)
-        return settlement.reopen(connection, job_id, self._kinds, from_ordinal=None, backend=backend)
+        return settlement.reopen(connection, job_id, self._kinds, from_ordinal=None, backend=backend, counted=False)
 
     async def events_after(self, job_id: JobId, after: int, limit: int = 500) -> Sequence[JobEvent]:
         """The job's events with a number above `after`, in order, `limit` at most."""

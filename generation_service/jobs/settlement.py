@@ -97,15 +97,18 @@ def rescue(connection: Connection, seen: Job, kinds: Kinds, policy: RetryPolicy)
     return rerouting.route_anew(connection, job)
 
 
-def cancel(connection: Connection, job_id: JobId, kinds: Kinds) -> Job | None:
-    """End a job that waits or runs; None where it had ended. The run learns of it from its fence."""
-    return _end(connection, job_id, "cancel", Ending(status="cancelled"), kinds)
+def cancel(connection: Connection, job_id: JobId, kinds: Kinds, *, counted: bool = True) -> Job | None:
+    """End a job that waits or runs; None where it had ended. The run learns of it from its fence.
+
+    Whoever ends several in one transaction has them not `counted`, and counts them all at its end.
+    """
+    return _end(connection, job_id, "cancel", Ending(status="cancelled"), kinds, counted=counted)
 
 
 def reopen(
-    connection: Connection, job_id: JobId, kinds: Kinds, *, from_ordinal: int | None, backend: str
+    connection: Connection, job_id: JobId, kinds: Kinds, *, from_ordinal: int | None, backend: str, counted: bool = True
 ) -> Job | None:
-    """Let a failed job run again with fresh attempts; None where it had not failed."""
+    """Let a failed job run again with fresh attempts; None where it had not failed. `counted` as in `cancel`."""
     job = transitions.move(
         connection,
         job_id,
@@ -130,7 +133,8 @@ def reopen(
     transitions.append(
         connection, job, [("retry", {"attempt": job.attempt, "delay_seconds": 0.0, "reason": "by hand"})]
     )
-    counters.count(connection, "reopened")
+    if counted:
+        counters.count(connection, "reopened")
     return job
 
 
@@ -160,6 +164,7 @@ def _end(
     ending: Ending,
     kinds: Kinds,
     *conditions: ColumnElement[bool],
+    counted: bool = True,
     **changes: Any,
 ) -> Job | None:
     """The one transaction that ends a job (I2): its state, its kind's hook, its last event, the counter."""
@@ -177,7 +182,8 @@ def _end(
     if ending.status == "failed" and ending.error is not None:
         dead_letters.keep_job(connection, job, ending.error)
     transitions.append(connection, job, [_ending_event(job, ending, result)])
-    counters.count(connection, "ended")
+    if counted:
+        counters.count(connection, "ended")
     return job
 
 

@@ -18,16 +18,20 @@ from generation_service.jobs.routing import target_backend
 
 _FULL_RETRY_AFTER_SECONDS = 30
 _CALLERS_LOCK = 4_771_204  # first half of an advisory lock whose second half is the caller
-_NEAR_THE_LIMIT = 64  # so close to a caller's limit, submissions of that caller take turns (I7)
+_NEAR_THE_LIMIT = 64  # so close to a caller's limit, a batch aside, submissions of that caller take turns (I7)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admission:
-    """How much may be live at once: in all (beyond: 503), and of one caller (beyond: 429)."""
+    """How much may be live at once: in all (beyond: 503), and of one caller (beyond: 429).
+
+    `largest_batch` is the most jobs that one submission may bring.
+    """
 
     max_live: int
     max_live_per_user: int
     max_attempts: int
+    largest_batch: int = 1
 
 
 def submit(
@@ -99,10 +103,11 @@ def _admit(connection: Connection, user_id: str, count: int, admission: Admissio
     if all_live >= admission.max_live:
         raise Refused("queue_full", 503, headers={"Retry-After": str(_FULL_RETRY_AFTER_SECONDS)})
     limit = admission.max_live_per_user
-    if all_live < limit - _NEAR_THE_LIMIT:
+    near = limit - _NEAR_THE_LIMIT - admission.largest_batch
+    if count == 1 and all_live < near:
         return  # nobody can be over it
     live = _live_of(connection, user_id, limit) + count - 1
-    if connection.dialect.name == "postgresql" and limit - _NEAR_THE_LIMIT <= live < limit:
+    if connection.dialect.name == "postgresql" and (count > 1 or live >= near) and live < limit:
         connection.execute(
             text("SELECT pg_advisory_xact_lock(:lock, hashtext(:user))"), {"lock": _CALLERS_LOCK, "user": user_id}
         )

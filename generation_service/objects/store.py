@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import LocalStore, MemoryStore, S3Store
 
-from generation_service.errors import ConfigurationError, PermanentError, ServiceError, TransientError
+from generation_service.errors import ConfigurationError, Deferred, PermanentError, ServiceError, TransientError
 from generation_service.objects.streams import Counted, small_or_streamed
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class ObjectStore:
     """Bytes under keys that this service makes; a person's file name never reaches a key.
 
     Every method raises TransientError `storage_unavailable` where the store does not answer, and
-    PermanentError `storage_refused` where it does not accept our credentials.
+    Deferred `storage_refused` where it does not accept our credentials: those may be mended.
     """
 
     def __init__(self, store: LocalStore | MemoryStore | S3Store, *, root: Path | None = None, url: str = "") -> None:
@@ -206,7 +206,7 @@ def _translated(key: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise ObjectMissing(key) from error
     except (PermissionDeniedError, UnauthenticatedError) as error:
-        raise PermanentError("storage_refused", "the object store does not accept our credentials") from error
+        raise Deferred("storage_refused", "the object store does not accept our credentials") from error
     except (BaseError, OSError) as error:
         raise TransientError("storage_unavailable", f"the object store failed: {type(error).__name__}") from error
 

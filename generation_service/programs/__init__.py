@@ -1,4 +1,14 @@
-"""Programs: batches of files, each a document of its own, and when those that failed are tried again."""
+"""Programs: batches of files, each a document of its own, and when those that failed are tried again.
+
+The life of a retry, each arrow one transaction; whoever dies in between, the upkeep of any process goes on:
+
+    retrying             reopening            files, by the job's hooks     upkeep
+    taken ------------->  reopened ---------->  outcome  ----------------->  over
+    the file carries     its job waits        success or failed; the       every file has an outcome:
+    the retry's id       to run again         id is off the file           `completed_at`, alerts
+      |
+      `--> skipped, where its job is gone or was cancelled: let go at once
+"""
 
 from generation_service.programs.intake import Intake
 from generation_service.programs.kind import ProgramFileKind

@@ -76,8 +76,10 @@ def accept(connection: Connection, wanted: Wanted, admission: Admission, quota: 
 
     Raises Refused `idempotency_key_reused` (422), `storage_quota_exceeded` (413), and as `submit`.
     """
-    if not _insert_program(connection, wanted):
-        return _replayed(connection, wanted)
+    while not _insert_program(connection, wanted):
+        first = _replayed(connection, wanted)
+        if first is not None:  # else a deletion has just freed the key
+            return first
     if not spare(connection, doomed_prefix(wanted.program_id)):  # it took longer than a day
         raise Refused("storage_unavailable", 503, headers={"Retry-After": str(STORAGE_RETRY_AFTER_SECONDS)})
     jobs = _jobs(wanted)
@@ -109,10 +111,12 @@ def _insert_program(connection: Connection, wanted: Wanted) -> bool:
     return fresh.first() is not None
 
 
-def _replayed(connection: Connection, wanted: Wanted) -> Accepted:
+def _replayed(connection: Connection, wanted: Wanted) -> Accepted | None:
     mine = (programs.c.user_id == wanted.user_id, programs.c.idempotency_key == wanted.key)
     # In a new statement: under READ COMMITTED this one sees what the winner has committed meanwhile.
-    first = connection.execute(select(programs.c.id, programs.c.fingerprint).where(*mine)).one()
+    first = connection.execute(select(programs.c.id, programs.c.fingerprint).where(*mine)).one_or_none()
+    if first is None:
+        return None
     if first.fingerprint != wanted.fingerprint:
         raise Refused("idempotency_key_reused", 422)
     return _accepted(connection, first.id, [], replayed=True)

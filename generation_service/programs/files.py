@@ -29,7 +29,7 @@ def find(connection: Connection, job_id: JobId) -> ProgramFile | None:
 
 
 def start(connection: Connection, job_id: JobId) -> None:
-    """Its job was claimed; where it goes on after a crash or a switch, it began before."""
+    """Its job was claimed, for the first time or again: after a crash or a switch it goes on, and began before."""
     began = case((program_files.c.status == "pending", db_now()), else_=program_files.c.started_at)
     values = {"status": "processing", "started_at": began}
     mine = (program_files.c.job_id == job_id, program_files.c.status.in_(["pending", "processing"]))
@@ -42,7 +42,7 @@ def enter_document_stage(connection: Connection, job_id: JobId, artefact_key: st
 
 
 def complete(connection: Connection, job: Job, file: ProgramFile, steps: Mapping[str, StepRecord]) -> None:
-    """The file is a document."""
+    """The file is a document; with its job's end, and the outcome of the retry it was under."""
     fine = dict.fromkeys(("code", "error", "error_class", "quarantined_at"))
     _end(connection, job, file, steps, status="completed", stage="document", **fine)
 
@@ -59,7 +59,10 @@ def fail(
     error_class: ErrorClass,
     quarantined: bool,
 ) -> None:
-    """The file is not a document, in the end or for now."""
+    """The file is not a document, in the end or for now, and is under no retry any more.
+
+    `stage` is where a retry begins, `quarantined` whether nothing but a retry by hand tries it again.
+    """
     reason: dict[str, Any] = {"code": code, "error": error, "error_class": error_class}
     if stage == "preprocessing":
         reason["artefact_key"] = None  # what there was is of no use
@@ -67,10 +70,12 @@ def fail(
     _end(connection, job, file, steps, status="failed", stage=stage, quarantined_at=since, **reason)
 
 
-def reopen(connection: Connection, file: ProgramFile, job_id: JobId) -> None:
-    """Its job waits again: for the retry it is under, or because an operator replays it."""
+def reopen(connection: Connection, file: ProgramFile, job_id: JobId, *, anew: bool) -> None:
+    """Its job waits again: for the retry it is under, or because an operator replays it; `anew` from its source."""
     _look_after_again(connection, file.program_id)
-    fresh = dict.fromkeys(("code", "error", "error_class", "quarantined_at"))
+    fresh: dict[str, Any] = dict.fromkeys(("code", "error", "error_class", "quarantined_at"))
+    if anew:
+        fresh |= {"stage": "preprocessing", "artefact_key": None}
     by_itself = 0 if file.retry_id else 1  # a retry has counted it when it began
     _change(connection, job_id, status="pending", retry_count=program_files.c.retry_count + by_itself, **fresh)
 

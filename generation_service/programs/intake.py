@@ -14,7 +14,7 @@ from generation_service.documents.doomed import UNCLAIMED_SECONDS, doom
 from generation_service.documents.filetypes import Sniffer, sniffed
 from generation_service.documents.labels import file_label
 from generation_service.documents.quota import Quota
-from generation_service.errors import PermanentError, Refused, TransientError
+from generation_service.errors import Deferred, PermanentError, Refused, TransientError
 from generation_service.jobs.ids import uuid7
 from generation_service.jobs.submission import Admission
 from generation_service.objects import ObjectStore, ObjectTooLarge, Stored, program_source_key
@@ -128,7 +128,7 @@ class Intake:
         key = program_source_key(self._program_id, document_id)
         try:
             return await self._objects.put(key, chunks, self._settings.max_upload_bytes)
-        except TransientError as error:
+        except (TransientError, Deferred) as error:
             headers = {"Retry-After": str(STORAGE_RETRY_AFTER_SECONDS)}
             raise Refused("storage_unavailable", 503, headers=headers) from error
 

@@ -10,7 +10,7 @@ from generation_service.database import Database
 from generation_service.documents import DocumentKind, Reading
 from generation_service.documents.kind import ARTEFACT_LOST, document_id_of, end, reopen, tell_failure
 from generation_service.errors import DatabaseUnavailable, Deferred, TransientError
-from generation_service.jobs import alerts
+from generation_service.jobs import alerts, transitions
 from generation_service.jobs.model import Job, JobError, Json, StepRecord
 from generation_service.jobs.ports import Ending, Step, StepOutcome, StepRun
 from generation_service.programs import files
@@ -55,7 +55,8 @@ class ProgramFileKind:
         reopen(connection, job)
         file = files.find(connection, job.id)
         if file is not None and file.status == "failed":
-            files.reopen(connection, file, job.id)
+            anew = not _came_through(transitions.find_steps(connection, job.id))
+            files.reopen(connection, file, job.id, anew=anew)
 
     def _fail(
         self, connection: Connection, job: Job, file: ProgramFile, error: JobError, steps: Mapping[str, StepRecord]
@@ -78,7 +79,7 @@ class ProgramFileKind:
             detail = {
                 "program_id": file.program_id,
                 "index": file.position,
-                "tries": file.retry_count,
+                "retries": file.retry_count,
                 "code": error.code,
             }
             fingerprint = f"quarantine {job.id} {job.fence}"
@@ -110,6 +111,10 @@ class _FileStep:
 
 def _stage(error: JobError, steps: Mapping[str, StepRecord]) -> Stage:
     """The stage that is to be tried again; without its artefact a file begins anew."""
+    return "document" if _came_through(steps) and error.code not in ARTEFACT_LOST else "preprocessing"
+
+
+def _came_through(steps: Mapping[str, StepRecord]) -> bool:
+    """Whether preprocessing is committed."""
     preprocessing = steps.get("preprocessing")
-    came_through = preprocessing is not None and preprocessing.committed
-    return "document" if came_through and error.code not in ARTEFACT_LOST else "preprocessing"
+    return preprocessing is not None and preprocessing.committed

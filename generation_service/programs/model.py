@@ -13,7 +13,7 @@ Stage = Literal["preprocessing", "document"]
 ErrorClass = Literal["transient", "permanent"]
 RetryType = Literal["all", "preprocessing", "document"]
 RetrySource = Literal["user", "at_once", "hourly", "daily"]
-SkipReason = Literal["under_retry", "retried_meanwhile", "document_deleted", "cancelled", "job_gone", "program_deleted"]
+SkipReason = Literal["under_retry", "retried_meanwhile", "document_deleted", "cancelled", "job_gone"]
 DoorCode = Literal["empty", "too_large", "type_not_taken"]
 """Why a file was turned away when it came: nothing of it was stored."""
 
@@ -114,11 +114,20 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hopeless:
+    """A file that a retry could not begin: it failed again at once, since nothing of it is stored."""
+
+    position: int
+    file_name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
     """One retry of a program's failed files.
 
     `results` holds, by the stage a file had failed in, `{"retried", "success", "failed"}`; `waiting` is how
-    many of the retried have no outcome yet.
+    many of the retried have no outcome yet; `completed_at` is null as long as there is one without.
     """
 
     id: str
@@ -129,6 +138,7 @@ class Retry:
     completed_at: datetime | None
     results: Mapping[Stage, Mapping[str, int]]
     skipped: Sequence[Skipped] = field(default=())
+    hopeless: Sequence[Hopeless] = field(default=())
     waiting: int
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, and_, select, update
 
 from generation_service.database.programs import program_files, program_retry_files, programs
 from generation_service.database.tables import jobs
+from generation_service.jobs import counters
 from generation_service.jobs.model import Job, JobId
 from generation_service.jobs.service import Jobs
 from generation_service.programs.model import SkipReason
@@ -57,6 +58,7 @@ def reopen_taken(connection: Connection, program_id: str, accepted_jobs: Jobs) -
             lost[row.job_id] = "cancelled"
     for job_id, reason in lost.items():
         _give_up(connection, job_id, reason)
+    counters.count(connection, "reopened", len(reopened))
     return Reopened(reopened, len(lost))
 
 

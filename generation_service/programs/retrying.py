@@ -62,9 +62,10 @@ def begin_by_hand(connection: Connection, program_id: str, retry_type: RetryType
     retry_id = uuid7()
     readable = and_(wanted, STORED, _files.code.is_distinct_from("cancelled"))
     taken = _take(connection, program_id, retry_id, "user", readable)
+    tried = {row.position for row in [*refused, *taken]}  # somebody may have let one go since it was skipped
     outcomes = [
         *(_outcome(row, outcome="failed", reason=NOTHING_STORED) for row in refused),
-        *(_outcome(row, outcome="skipped", reason=row.reason) for row in skipped),
+        *(_outcome(row, outcome="skipped", reason=row.reason) for row in skipped if row.position not in tried),
     ]
     fresh = _New(id=retry_id, program_id=program_id, retry_type=retry_type, source="user")
     _record(connection, fresh, [*map(_outcome, taken), *outcomes])

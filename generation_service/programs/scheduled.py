@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, and_, case, func, select
 from generation_service.database import Database, db_now
 from generation_service.database.programs import program_files, programs
 from generation_service.database.tables import firings
-from generation_service.jobs import leadership
+from generation_service.jobs import alerts, leadership
 from generation_service.jobs.model import Job, JobId, Json, StepRecord
 from generation_service.jobs.ports import Ending, Step, StepOutcome, StepRun
 from generation_service.jobs.schedules import Schedule, next_due
@@ -104,6 +104,8 @@ class ProgramRetriesKind:
     ) -> Mapping[str, Json] | None:
         """Show what the step did, and let the next run begin at once."""
         leadership.give_up(connection, _LEASE, job.id)
+        if ending.status == "failed" and ending.error is not None:
+            alerts.add_failed_job(connection, job, ending.error)
         record = steps.get(_RetryStep.name)
         if ending.status != "completed" or record is None:
             return None

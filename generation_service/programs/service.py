@@ -1,5 +1,6 @@
 """Programs as callers know them: taken in, shown, retried, deleted."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -30,14 +31,18 @@ from generation_service.programs.outlook import next_retries
 from generation_service.programs.reopening import Reopened, reopen_taken
 from generation_service.programs.retrying import begin_by_hand
 from generation_service.programs.scheduled import RetryRules
-from generation_service.programs.summaries import PROGRAM_COLUMNS, program_of, states
+from generation_service.programs.summaries import PROGRAM_COLUMNS, program_of, states, visible_to
 from generation_service.settings import Settings
 
-_NOT_DELETED = programs.c.deleted_at.is_(None)
+_MOST_HELD = 20
+_HELD_SECONDS = 0.05
 
 
 class Programs:
-    """Programs of users; another user's, and one that was deleted, is `program_not_found` (404) everywhere."""
+    """Programs of users; another user's, and one that was deleted, is `program_not_found` (404) everywhere.
+
+    The user None is whoever asks, where the service asks for no tokens and no user was named.
+    """
 
     def __init__(self, database: Database, objects: ObjectStore, jobs: Jobs, settings: Settings) -> None:
         self._database = database
@@ -54,7 +59,7 @@ class Programs:
         """The database's clock: when a retry was asked for."""
         return await self._database.read(lambda connection: connection.execute(select(db_now())).scalar_one())
 
-    async def get(self, program_id: str, user_id: str) -> ProgramState:
+    async def get(self, program_id: str, user_id: str | None) -> ProgramState:
         """The program as it stands now."""
 
         def unit(connection: Connection) -> ProgramState:
@@ -62,11 +67,11 @@ class Programs:
 
         return await self._database.read(unit)
 
-    async def list(self, user_id: str, limit: int, cursor: str | None = None) -> Page[ProgramState]:
+    async def list(self, user_id: str | None, limit: int, cursor: str | None = None) -> Page[ProgramState]:
         """A page of the user's programs, the newest first. Raises Refused `invalid_cursor` (422)."""
         if cursor is not None and not is_id(cursor):
             raise Refused("invalid_cursor", 422)
-        wanted = select(*PROGRAM_COLUMNS).where(programs.c.user_id == user_id, _NOT_DELETED)
+        wanted = select(*PROGRAM_COLUMNS).where(visible_to(user_id))
         if cursor is not None:
             wanted = wanted.where(programs.c.id < cursor)
 
@@ -81,7 +86,7 @@ class Programs:
     async def files(
         self,
         program_id: str,
-        user_id: str,
+        user_id: str | None,
         status: FileStatus | None = None,
         limit: int = 500,
         cursor: str | None = None,
@@ -96,12 +101,12 @@ class Programs:
         following = str(found[limit - 1].position) if len(found) > limit else None
         return Page(items=[*found[:limit]], next_cursor=following)
 
-    async def failures(self, program_id: str, user_id: str) -> Sequence[ProgramFile]:
+    async def failures(self, program_id: str, user_id: str | None) -> Sequence[ProgramFile]:
         """Every file of the program that has failed, in their order."""
         return await self._files(program_id, user_id, [program_files.c.status == "failed"], None)
 
     async def retry(
-        self, program_id: str, user_id: str, retry_type: RetryType, *, asked_at: datetime
+        self, program_id: str, user_id: str | None, retry_type: RetryType, *, asked_at: datetime
     ) -> tuple[Retry, Sequence[Job]]:
         """Retry the files that had failed at `asked_at` (by `now`), and name those that are under retry already.
 
@@ -119,32 +124,42 @@ class Programs:
         jobs = await self._reopen(program_id)
         return await self.get_retry(program_id, retry_id, user_id), jobs
 
-    async def retries(self, program_id: str, user_id: str) -> Sequence[Retry]:
+    async def retries(self, program_id: str, user_id: str | None) -> Sequence[Retry]:
         """Every retry of the program, by whomever, the oldest first."""
         return await self._retries(program_id, user_id)
 
-    async def get_retry(self, program_id: str, retry_id: str, user_id: str) -> Retry:
+    async def get_retry(self, program_id: str, retry_id: str, user_id: str | None) -> Retry:
         """One retry. Raises Refused `retry_not_found` (404)."""
         found = await self._retries(program_id, user_id, program_retries.c.id == retry_id)
         if not found:
             raise Refused("retry_not_found", 404)
         return found[0]
 
-    async def stats(self, user_id: str) -> RetryStats:
+    async def stats(self, user_id: str | None) -> RetryStats:
         """How the retries of this user's files ended."""
         return await self._database.read(lambda connection: stats_of(connection, user_id))
 
-    async def delete(self, program_id: str, user_id: str) -> Sequence[Job]:
-        """Delete the program softly; the jobs that this has cancelled. Documents that are read stay."""
+    async def delete(self, program_id: str, user_id: str | None) -> Sequence[Job]:
+        """Delete the program softly; the jobs that this has cancelled. Documents that are read stay.
+
+        What others hold just now is tried again for a moment, and then left to the upkeep.
+        """
         if not is_id(program_id) or not await self._database.write(
             lambda connection: deletion.hide(connection, program_id, user_id)
         ):
             raise Refused("program_not_found", 404)
         cancelled: list[Job] = []
-        while batch := await self._database.write(
-            lambda connection: deletion.cancel_live(connection, program_id, self._jobs)
-        ):
+        held = 0
+        while held < _MOST_HELD:
+            batch = await self._database.write(
+                lambda connection: deletion.cancel_live(connection, program_id, self._jobs)
+            )
+            if batch is None:
+                break
             cancelled += batch
+            if not batch:
+                held += 1
+                await asyncio.sleep(_HELD_SECONDS)
         self._jobs.wake([job.id for job in cancelled])
         return cancelled
 
@@ -163,7 +178,7 @@ class Programs:
         return states(connection, shown, next_retries(connection, ids, self._rules))
 
     async def _files(
-        self, program_id: str, user_id: str, conditions: Sequence[ColumnElement[bool]], limit: int | None
+        self, program_id: str, user_id: str | None, conditions: Sequence[ColumnElement[bool]], limit: int | None
     ) -> Sequence[ProgramFile]:
         wanted = select(*FILE_COLUMNS).where(program_files.c.program_id == program_id, *conditions)
         ordered = wanted.order_by(program_files.c.position).limit(limit)
@@ -174,7 +189,7 @@ class Programs:
 
         return await self._database.read(unit)
 
-    async def _retries(self, program_id: str, user_id: str, *conditions: ColumnElement[bool]) -> Sequence[Retry]:
+    async def _retries(self, program_id: str, user_id: str | None, *conditions: ColumnElement[bool]) -> Sequence[Retry]:
         def unit(connection: Connection) -> Sequence[Retry]:
             _find(connection, program_id, user_id)
             return find_retries(connection, program_retries.c.program_id == program_id, *conditions)
@@ -182,9 +197,9 @@ class Programs:
         return await self._database.read(unit)
 
 
-def _find(connection: Connection, program_id: str, user_id: str) -> Program:
+def _find(connection: Connection, program_id: str, user_id: str | None) -> Program:
     """The program. Raises Refused `program_not_found` (404)."""
-    mine = (programs.c.id == program_id, programs.c.user_id == user_id, _NOT_DELETED)
+    mine = (programs.c.id == program_id, visible_to(user_id))
     row = connection.execute(select(*PROGRAM_COLUMNS).where(*mine)).one_or_none() if is_id(program_id) else None
     if row is None:
         raise Refused("program_not_found", 404)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, case, func, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, select, true
 
 from generation_service.database import db_now
 from generation_service.database.programs import program_files, programs
@@ -41,6 +41,12 @@ class _Group:
 def program_of(row: Row[Any]) -> Program:
     """The value of a row that holds `PROGRAM_COLUMNS`."""
     return Program(**{name: getattr(row, name) for name in Program.__dataclass_fields__})
+
+
+def visible_to(user_id: str | None) -> ColumnElement[bool]:
+    """Whether a program is there for this user: it is theirs and not deleted. None: where all callers are one."""
+    mine = true() if user_id is None else programs.c.user_id == user_id
+    return and_(mine, programs.c.deleted_at.is_(None))
 
 
 def states(

@@ -38,11 +38,13 @@ def tell(connection: Connection, program_id: str, thresholds: Thresholds) -> Non
 
 
 def _is(outcome: str) -> ColumnElement[int]:
-    return case((program_retry_files.c.outcome == outcome, 1), else_=0)
+    """Counts files that a retry has run; one that was turned away at the door fails for a reason of its own."""
+    return case(((program_retry_files.c.outcome == outcome) & program_retry_files.c.reason.is_(None), 1), else_=0)
 
 
 def _tell_of_program(connection: Connection, program_id: str, thresholds: Thresholds) -> None:
-    """Told once for each row of retries without one success."""
+    """Told once for each row of retries without one success: the oldest of them stands for the row."""
+    window = max(_NOTICED, 2 * thresholds.program_retries)
     good = func.sum(_is("success")).label("good")
     ended = (
         select(program_retries.c.id, good)
@@ -51,14 +53,14 @@ def _tell_of_program(connection: Connection, program_id: str, thresholds: Thresh
         .group_by(program_retries.c.id)
         .having(func.sum(_is("success") + _is("failed")) > 0)
         .order_by(program_retries.c.id.desc())
-        .limit(_NOTICED)
+        .limit(window)
     )
     failing: list[str] = []
     for row in connection.execute(ended):
         if row.good:
             break
         failing.append(row.id)
-    if len(failing) >= thresholds.program_retries:
+    if thresholds.program_retries <= len(failing) < window:  # a row that fills the window was told of before
         detail = {"retries": len(failing)}
         fingerprint = f"program {program_id} {failing[-1]}"
         alerts.add(connection, "program_keeps_failing", program_id, detail, fingerprint=fingerprint)

@@ -88,8 +88,11 @@ class Upkeep:
     async def _look_after_surely(self, facts: _Facts) -> None:
         try:
             await self._look_after(facts)
-        except DatabaseUnavailable:
-            raise
+        except DatabaseUnavailable as error:
+            # Rows of this one may be held for long, which must not keep us from all others; else this raises, too.
+            await self._database.read(lambda connection: connection.execute(select(db_now())).scalar_one())
+            extra = {"action": "program_upkeep_failed"}
+            _log.warning("Program %s could not be looked after: %s", facts.id, error, extra=extra)
         except Exception:  # noqa: BLE001 - one program that cannot be looked after must not keep us from all others
             extra = {"action": "program_upkeep_failed"}
             _log.exception("Program %s could not be looked after", facts.id, extra=extra)

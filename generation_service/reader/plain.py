@@ -15,7 +15,8 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_ATX_HEADING = re.compile(r"^ {0,3}(#{1,6})[ \t]+(.+?)[ \t#]*$")
+# The signs that may close a heading are taken off later: a pattern for them takes the square of a line.
+_ATX_HEADING = re.compile(r"^ {0,3}(#{1,6})[ \t]+(.*)$")
 _FENCE = re.compile(r"^ {0,3}(```|~~~)")
 _BYTES_OF_A_CHARACTER = 4
 
@@ -35,12 +36,13 @@ def read_markdown(path: Path, limits: Limits) -> Found:
     for line in cleaned(_decoded(path, limits)).split("\n"):
         fenced ^= bool(_FENCE.match(line))
         heading = None if fenced else _ATX_HEADING.match(line)
-        if heading is None:
+        title = heading.group(2).rstrip(" \t#") if heading else ""
+        if heading is None or not title:
             section.append(line)
             continue
         outline.add("\n".join(section))
         section = []
-        outline.enter(len(heading.group(1)), heading.group(2))
+        outline.enter(len(heading.group(1)), title)
     outline.add("\n".join(section))
     return Found(outline.finish())
 

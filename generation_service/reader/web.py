@@ -3,6 +3,7 @@
 import codecs
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
@@ -29,7 +30,18 @@ _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _CELLS = frozenset({"td", "th"})
 _CHARSET = re.compile(rb"""charset\s*=\s*["']?\s*([\w-]+)""", re.IGNORECASE)
 _HEAD_BYTES = 4096
-_SUPERSETS = {"euc-kr": "cp949", "ks_c_5601-1987": "cp949", "iso-8859-1": "cp1252", "us-ascii": "cp1252"}
+# Names that a page may give its encoding: in each of these ASCII is ASCII, as it was in the name itself.
+_NAMED = {
+    **dict.fromkeys(("utf-8", "utf8"), "utf-8"),
+    **dict.fromkeys(("euc-kr", "cp949", "ms949", "windows-949", "ks_c_5601-1987", "ks_c_5601", "ksc5601"), "cp949"),
+    **dict.fromkeys(("iso-8859-1", "latin1", "us-ascii", "ascii"), "cp1252"),
+    "iso-8859-15": "iso-8859-15",
+    **{f"{prefix}125{digit}": f"cp125{digit}" for prefix in ("windows-", "cp") for digit in range(9)},
+    **dict.fromkeys(("shift_jis", "shift-jis", "sjis", "x-sjis", "windows-31j", "cp932"), "cp932"),
+    "euc-jp": "euc-jp",
+    **dict.fromkeys(("gb18030", "gbk", "gb2312"), "gb18030"),
+    **dict.fromkeys(("big5", "big5-hkscs"), "big5hkscs"),
+}
 
 
 def read(path: Path, limits: Limits) -> Found:
@@ -126,9 +138,8 @@ def _decoded(content: bytes) -> str:
     """The page's text: by its mark or by what it says of itself, else as any other text."""
     named = _CHARSET.search(content[:_HEAD_BYTES])
     if named and not content.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        name = named.group(1).decode().lower()
-        try:
-            return content.decode(_SUPERSETS.get(name, name))
-        except (LookupError, UnicodeDecodeError):
-            pass
+        encoding = _NAMED.get(named.group(1).decode().lower())
+        with suppress(UnicodeDecodeError):
+            if encoding:
+                return content.decode(encoding)
     return decoded(content)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from generation_service.database import Database
 from generation_service.embeddings import Embedder, Spend
-from generation_service.errors import PermanentError, ServiceError
+from generation_service.errors import ServiceError
 from generation_service.retrieval import generations
 from generation_service.retrieval.generations import Generation
 from generation_service.retrieval.vectors import Vectors, unit
@@ -23,22 +23,19 @@ class ChunkEmbedder:
     def __init__(self, database: Database, embedder: Embedder) -> None:
         self._database = database
         self._embedder = embedder
+        self._told: set[str] = set()  # models of which it was logged that they give no vectors
 
     async def vectors(self, rows: Sequence[Mapping[str, object]], spend: Spend) -> list[Vectors]:
         """The vectors of these rows of chunks, for each generation in use; the first use begins one.
 
-        Raises TransientError and PermanentError where the configured model gives none. What a generation on its way
-        out lacks is found by its words.
+        What a model does not give now is left out: words find it at once, and reindexing fills the gap.
         """
         if not rows:
             return []
         found = await self._generations()
         models = {one.model: await self._embedded(one.model, rows, spend) for one in found}
         made = [await self.fitting(one, rows, models[one.model]) for one in found]
-        vectors = [one for one in made if one is not None]
-        if not vectors:
-            raise PermanentError("embedding_dimension", "the embedding model's vectors do not fit those of the index")
-        return vectors
+        return [one for one in made if one is not None]
 
     async def fitting(
         self, generation: Generation, rows: Sequence[Mapping[str, object]], matrix: "Matrix | None"
@@ -76,16 +73,18 @@ class ChunkEmbedder:
 
     async def _embedded(self, model: str, rows: Sequence[Mapping[str, object]], spend: Spend) -> "Matrix | None":
         try:
-            return await self.embed(model, rows, spend)
+            matrix = await self.embed(model, rows, spend)
         except ServiceError as error:
-            if model == self._embedder.model:
-                raise
-            _log.warning(
-                "The index's former model gives no more vectors: %s",
-                error.code,
-                extra={"action": "former_model_silent", "model": model},
-            )
+            if model not in self._told:
+                self._told.add(model)
+                _log.warning(
+                    "What is indexed now is found by its words only: the embedding model gives no vectors (%s)",
+                    error.code,
+                    extra={"action": "vectors_missing", "model": model},
+                )
             return None
+        self._told.discard(model)
+        return matrix
 
 
 def _words(row: Mapping[str, object]) -> str:

@@ -37,7 +37,7 @@ class Indexer:
     async def prepare(self, chunks: Iterable[NewChunk], spend: Spend) -> Prepared:
         """Make the rows, on a thread, as tokens take their time, then their vectors.
 
-        Raises TransientError and PermanentError where an embedding model is configured and gives none.
+        Vectors that are not to be had now are left out; `ReindexKind` makes them later.
         """
         rows = await asyncio.to_thread(prepare_chunks, chunks)
         if self._embedder is None:

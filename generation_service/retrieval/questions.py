@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from generation_service.embeddings import Embedder, Spend
-from generation_service.errors import ServiceError
+from generation_service.errors import PermanentError, ServiceError
 from generation_service.retrieval.generations import Generation
 from generation_service.retrieval.vectors import unit
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _PATIENCE_SECONDS = 5.0
 _PAUSE_SECONDS = 10.0
 _LONGEST_QUESTION = 2_000  # characters that are embedded
+_ANY_QUESTION = frozenset({"embedding_unauthorized", "embedding_forbidden", "embedding_not_found"})  # are refused so
 
 _log = logging.getLogger(__name__)
 
@@ -23,7 +24,8 @@ _log = logging.getLogger(__name__)
 class Questions:
     """Embeds questions by the model of the generation that is searched; one for each process.
 
-    After a failure nobody asks for a while, so that a server that is away does not slow every search down.
+    After a failure nobody asks for a while, so that a server that is away does not slow every search down. A refusal
+    of one question is none of the next.
     """
 
     def __init__(
@@ -45,7 +47,8 @@ class Questions:
                     [question[:_LONGEST_QUESTION]], spend=spend, model=generation.model, urgent=True
                 )
         except (ServiceError, TimeoutError) as error:
-            self._silent_until = time.monotonic() + self._pause_seconds
+            if not isinstance(error, PermanentError) or error.code in _ANY_QUESTION:
+                self._silent_until = time.monotonic() + self._pause_seconds
             self._tell(generation, error.code if isinstance(error, ServiceError) else "embedding_timeout")
             return None
         if len(found[0]) != generation.dimension:

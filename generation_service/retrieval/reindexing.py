@@ -15,6 +15,7 @@ from generation_service.database import Database
 from generation_service.database.tables import chunks, jobs
 from generation_service.embeddings import Embedder
 from generation_service.errors import PermanentError
+from generation_service.jobs import alerts
 from generation_service.jobs.ids import new_job_id
 from generation_service.jobs.model import LIVE, Job, Json, NewJob, StepRecord
 from generation_service.jobs.ports import Ending, Step, StepOutcome, StepRun
@@ -38,7 +39,7 @@ def request_reindex(connection: Connection, model: str, admission: Admission, *,
     under_way = exists().where(jobs.c.kind == REINDEX, jobs.c.status.in_(LIVE))
     if _unfinished(connection) is None or (not begun and connection.execute(select(under_way)).scalar()):
         return None
-    wanted = NewJob(kind=REINDEX, user_id=SCHEDULER, request={}, priority="low", id=new_job_id())
+    wanted = NewJob(kind=REINDEX, user_id=SCHEDULER, request={"model": model}, priority="low", id=new_job_id())
     return submit(connection, wanted, admission).job
 
 
@@ -57,12 +58,10 @@ class ReindexKind:
         """Nothing belongs to it."""
 
     def on_ended(
-        self,
-        connection: Connection,  # noqa: ARG002 - the port's signature
-        job: Job,  # noqa: ARG002 - as above
-        ending: Ending,  # noqa: ARG002 - as above
-        steps: Mapping[str, StepRecord],
+        self, connection: Connection, job: Job, ending: Ending, steps: Mapping[str, StepRecord]
     ) -> Mapping[str, Json] | None:
+        if ending.status == "failed" and ending.error is not None:
+            alerts.add_failed_job(connection, job, ending.error)
         record = steps.get(REINDEX)
         return record.output if record else None
 
@@ -71,12 +70,17 @@ class ReindexKind:
 
 
 class ReindexStep:
-    """Fills the generation that is being built, or the active one where it has gaps."""
+    """Fills the generation that is being built, or the active one where it has gaps.
+
+    It begins what the configured model needs, as the process that started with it may have been refused. A job that
+    was asked for another model, while processes are replaced one by one, is left what it was asked for.
+    """
 
     name = REINDEX
 
     def __init__(self, database: Database, embedder: Embedder | None) -> None:
         self._database = database
+        self._model = embedder.model if embedder else ""
         self._filling = Filling(database, embedder) if embedder else None
 
     async def run(self, run: StepRun) -> StepOutcome:
@@ -84,6 +88,8 @@ class ReindexStep:
             return StepOutcome(output={}, status="skipped", reason="no embedding model is configured")
         if await self._database.read(lambda connection: _another_runs(connection, run.job)):
             return StepOutcome(output={}, status="skipped", reason="another job is reindexing")
+        if run.job.request.get("model", self._model) == self._model:
+            await _told(run, partial(generations.begin, model=self._model))
         until = time.monotonic() + _LONGEST_SECONDS
         filled, activated = 0, False
         # Once more after a change: what had been prepared before the generation began may have come meanwhile.

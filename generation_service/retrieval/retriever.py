@@ -1,10 +1,14 @@
 """Retrieval as the rest of the service asks for it."""
 
 import asyncio
+import logging
 from collections.abc import Iterable, Sequence
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from generation_service.database import Database
 from generation_service.embeddings import Embedder, Spend
+from generation_service.errors import DatabaseUnavailable
 from generation_service.jobs.model import Usage
 from generation_service.retrieval import generations
 from generation_service.retrieval.finding import CANDIDATES, find_passages
@@ -14,6 +18,8 @@ from generation_service.retrieval.questions import Questions
 from generation_service.retrieval.scanning import Scanner
 
 _FUSED = 60  # passages of each ranking that are fused, or twice as many as are asked for
+
+_log = logging.getLogger(__name__)
 
 
 class Retriever:
@@ -66,7 +72,15 @@ class Retriever:
         question = await self._questions.vector(generation, query, spend)
         if question is None:
             return []
-        return await self._scanner.nearest(generation.id, project_id, question, kinds)
+        try:
+            return await self._scanner.nearest(generation.id, project_id, question, kinds)
+        except (SQLAlchemyError, DatabaseUnavailable, ArithmeticError, ValueError) as error:
+            _log.warning(
+                "A search uses words only: comparing vectors failed (%s)",
+                type(error).__name__,
+                extra={"action": "vectors_not_compared", "model": generation.model},
+            )
+            return []
 
 
 def _unrecorded(_usage: Usage) -> None:

@@ -102,10 +102,12 @@ def _by_numpy(
     if kinds is not None:
         wanted = wanted.where(chunks.c.source_kind.in_(kinds))
     best: list[tuple[float, str]] = []
-    for block in connection.execute(wanted.execution_options(yield_per=_BLOCK)).partitions():
-        scores = similarities(received(connection, [row.sent for row in block]), question)
-        # Negative, so that of equal ones the smallest id is the best here, as it is in SQL.
-        best = heapq.nsmallest(CANDIDATES, [*best, *zip((-scores).tolist(), (row.id for row in block), strict=True)])
+    with connection.execute(wanted.execution_options(yield_per=_BLOCK)) as rows:
+        for block in rows.partitions():
+            scores = similarities(received(connection, [row.sent for row in block]), question)
+            # Negative, so that of equal ones the smallest id is the best here, as it is in SQL.
+            scored = zip((-scores).tolist(), (row.id for row in block), strict=True)
+            best = heapq.nsmallest(CANDIDATES, [*best, *scored])
     return [chunk_id for _, chunk_id in best]
 
 

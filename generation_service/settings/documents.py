@@ -1,5 +1,6 @@
 """The settings of documents and programs: what is taken, how it is read, found, tried again and told of."""
 
+import shlex
 from typing import Annotated
 
 from croniter import croniter
@@ -26,13 +27,13 @@ class DocumentSettings(BaseSettings):
     )
     parse_cpu_seconds: int = Field(20, ge=1, description="its processor time")
     parse_wall_seconds: float = Field(30.0, gt=0, description="its longest run")
-    parse_max_characters: int = Field(5_000_000, ge=1000, description="text taken from one document")
+    parse_max_characters: int = Field(2_000_000, ge=1000, description="text taken from one document")
     parse_max_pages: int = Field(5_000, ge=1, description="pages, slides or sheets read of one document")
     parse_concurrency: int = Field(2, ge=1, le=64, description="such children at once in one process")
     ocr_command: str = Field("tesseract", description="program that reads images of text, where use_multimodal asks it")
     ocr_languages: str = Field("kor+eng", description="languages that it is told to look for")
     ocr_max_pages: int = Field(100, ge=1, description="pages of one document that it reads; a longer one is refused")
-    ocr_wall_seconds: float = Field(600.0, gt=0, description="its longest run over one document")
+    ocr_wall_seconds: float = Field(300.0, gt=0, description="its longest run over one document")
 
     # Finding passages
     embedding_base_url: str | None = Field(
@@ -66,6 +67,15 @@ class DocumentSettings(BaseSettings):
     )
     alert_retry_failure_count: int = Field(10, ge=1, description="but not before so many of them were made")
     alert_program_retries: int = Field(3, ge=1, description="retries of one program in a row without one success")
+
+    @field_validator("ocr_command")
+    @classmethod
+    def _check_command(cls, value: str) -> str:
+        try:
+            shlex.split(value)
+        except ValueError as error:
+            raise ValueError("takes a command as a shell does: each quote must be closed") from error
+        return value
 
     @field_validator("program_retry_cron", "program_retry_daily_cron")
     @classmethod

@@ -25,6 +25,7 @@ _AT_ONCE = 4
 _FIRST_PAUSE_SECONDS = 15.0  # longer than a try: nobody else takes what is being told
 _LONGEST_PAUSE_SECONDS = 3600.0
 _PATIENCE_SECONDS = 24 * 3600.0
+_FEWEST_TRIES = 12  # before it is given up: after a day without any process it was not tried for a day
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,16 +67,19 @@ class AlertTeller:
         await self._loop.stop()
 
     async def tell(self) -> None:
-        """Tell what is due, until nothing is."""
-        while due := await self._database.read(_due):
-            for begin in range(0, len(due), _AT_ONCE):
-                await asyncio.gather(*(self._tell(alert) for alert in due[begin : begin + _AT_ONCE]))
+        """Tell a batch of what is due; the rest waits where the process is to stop."""
+        due = await self._database.read(_due)
+        for begin in range(0, len(due), _AT_ONCE):
+            if self._loop.stopping:
+                return
+            await asyncio.gather(*(self._tell(alert) for alert in due[begin : begin + _AT_ONCE]))
 
     async def _tell(self, alert: Alert) -> None:
         # Put off first, told afterwards: a process that is killed in between leaves it due again.
         if not await self._database.write(lambda connection: _take(connection, alert)):
             return
-        if alert.tries == 0:
+        # Where the log is all there is, each try says it: who was killed after the first may not have come so far.
+        if alert.tries == 0 or self._webhook_url is None:
             _log.warning("Alert %s about %s: %s", alert.type, alert.subject, alert.detail, extra=_extra(alert))
         problem = await self._post(alert)
         if problem is None:
@@ -95,7 +99,8 @@ class AlertTeller:
 
 
 def _due(connection: Connection) -> Sequence[Alert]:
-    given_up = (alerts.c.created_at < db_now(-_PATIENCE_SECONDS)).label("given_up")
+    tried_enough = alerts.c.tries >= _FEWEST_TRIES
+    given_up = ((alerts.c.created_at < db_now(-_PATIENCE_SECONDS)) & tried_enough).label("given_up")
     columns = [alerts.c[name] for name in ("id", "type", "subject", "detail", "created_at", "tries")]
     due = select(*columns, given_up).where(alerts.c.due_at <= db_now()).order_by(alerts.c.due_at).limit(_BATCH)
     return [Alert(**row._mapping) for row in connection.execute(due)]  # noqa: SLF001 - SQLAlchemy's public name

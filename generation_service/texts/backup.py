@@ -35,6 +35,12 @@ TEXTS: dict[str, dict[str, str]] = {
         "ko": "{program} 버전({version})이 서버({server})보다 낮습니다. 서버 버전의 클라이언트를 설치하거나 폴더를 "
         "PG_BIN으로 지정하세요.",
     },
+    "backup.tool_too_new": {
+        "en": "{program} is of version {version}, newer than the server ({server}), which may not know what it sends: "
+        "install the server's version of the client programs, or name their folder (PG_BIN). Nothing was touched.",
+        "ko": "{program} 버전({version})이 서버({server})보다 높아 서버가 명령을 이해하지 못할 수 있습니다. 서버와 "
+        "같은 버전의 클라이언트를 설치하거나 폴더를 PG_BIN으로 지정하세요. 아무것도 바꾸지 않았습니다.",
+    },
     "backup.tool_failed": {"en": "{program} failed: {reason}", "ko": "{program} 실패: {reason}"},
     "backup.help.about": {
         "en": "Saves the database and all objects (uploaded files, artefacts) in one archive, while the service runs. "
@@ -71,6 +77,31 @@ TEXTS: dict[str, dict[str, str]] = {
     "restore.different": {
         "en": "NOT what the backup says: do not start the service before you know why.",
         "ko": "백업에 적힌 내용과 다릅니다. 원인을 알기 전에는 서비스를 시작하지 마세요.",
+    },
+    "restore.unowned": {
+        "en": "Objects of {count} uploads came too late for this backup's database: nobody sees them, and they are "
+        "deleted in a day.",
+        "ko": "업로드 {count}건의 객체는 이 백업의 데이터베이스보다 늦게 저장되어 보이지 않으며, 하루 뒤 삭제됩니다.",
+    },
+    "restore.cut_off": {
+        "en": "A restoration was cut off: what the database held lies in its schema {schema}. The next one, without "
+        "--dry-run, puts it back first.",
+        "ko": "이전 복원이 중간에 끊겼습니다. 데이터베이스의 원래 내용은 {schema} 스키마에 있으며, --dry-run 없이 다시 "
+        "실행하면 먼저 제자리로 돌려놓습니다.",
+    },
+    "restore.brought_back": {
+        "en": "A former restoration was cut off: what the database held before it is back in its place.",
+        "ko": "이전 복원이 중간에 끊겨 있었습니다. 데이터베이스의 원래 내용을 제자리로 돌려놓았습니다.",
+    },
+    "restore.two_databases": {
+        "en": "A restoration was cut off, and both are there: the tables in use, and in the schema {schema} those from "
+        "before. Remove one of them: DROP SCHEMA {schema} CASCADE keeps those in use. Nothing was touched.",
+        "ko": "이전 복원이 중간에 끊겨 사용 중인 테이블과 {schema} 스키마의 이전 테이블이 모두 있습니다. 하나를 "
+        "지우세요(DROP SCHEMA {schema} CASCADE는 사용 중인 것을 남깁니다). 아무것도 바꾸지 않았습니다.",
+    },
+    "restore.database_refuses": {
+        "en": "The database refuses: {reason}. What it held is still there.",
+        "ko": "데이터베이스가 거부했습니다: {reason}. 원래 내용은 그대로입니다.",
     },
     "restore.no_file": {"en": "There is no such file.", "ko": "그런 파일이 없습니다."},
     "restore.no_backup": {
@@ -109,8 +140,10 @@ TEXTS: dict[str, dict[str, str]] = {
         "파일 전체를 검증합니다.",
     },
     "restore.help.exit_codes": {
-        "en": "Exit codes: 0 restored and equal, 1 something differs or could not be reached, 2 wrong use.",
-        "ko": "종료 코드: 0 복원 완료, 1 내용이 다르거나 접근할 수 없음, 2 잘못된 사용.",
+        "en": "Exit codes: 0 restored and equal, 1 something differs or could not be reached, or --dry-run found an "
+        "obstacle, 2 wrong use.",
+        "ko": "종료 코드: 0 복원 완료, 1 내용이 다르거나 접근할 수 없음(--dry-run에서는 복원을 막는 것이 있음), "
+        "2 잘못된 사용.",
     },
     "restore.help.file": {"en": "the archive", "ko": "백업 파일"},
     "restore.help.force": {
@@ -118,7 +151,7 @@ TEXTS: dict[str, dict[str, str]] = {
         "ko": "비어 있지 않은 데이터베이스를 바꾸고, 다른 객체가 있어도 저장",
     },
     "restore.help.dry_run": {
-        "en": "only verify the archive and say what would be restored",
-        "ko": "파일을 검증하고 복원할 내용만 출력",
+        "en": "only verify the archive and say what would be restored, and what is in the way",
+        "ko": "파일을 검증하고 복원할 내용과 복원을 막는 것만 출력",
     },
 }

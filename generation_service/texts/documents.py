@@ -1,6 +1,6 @@
 """Texts about documents: why one was turned away, where one stands, and why one could not be read."""
 
-_TAKEN = "PDF, DOCX, PPTX, XLSX, HTML, HWP, HWPX, TXT"
+TAKEN = "PDF, DOCX, PPTX, XLSX, HTML, HWP, HWPX, TXT"
 
 
 def _refusal(code: str, *, title: tuple[str, str], detail: tuple[str, str]) -> dict[str, dict[str, str]]:
@@ -18,7 +18,64 @@ def _code(code: str, en: str, ko: str) -> dict[str, dict[str, str]]:
     return {f"document.code.{code}": {"en": en, "ko": ko}}
 
 
+# Failures that are not the file's: whoever uploaded it can only wait, or tell the operator.
+_STORAGE_REFUSED = (
+    "The file storage refuses the service's credentials. Tell the operator, and retry once that is mended.",
+    "파일 저장소가 서비스의 인증을 거부했습니다. 운영자에게 알리고, 해결되면 다시 시도해 주세요.",
+)
+_READER = (
+    "The machine was too busy, or the program that reads documents was ended. The file itself is fine; retry it.",
+    "서버가 너무 바쁘거나 문서를 읽는 프로그램이 중단되었습니다. 파일에는 문제가 없으니 다시 시도해 주세요.",
+)
+_EMBEDDING_AWAY = (
+    "The embedding server does not answer as it should, so the text could not be made findable. Retry it later.",
+    "임베딩 서버가 제대로 응답하지 않아 글을 색인하지 못했습니다. 잠시 뒤에 다시 시도해 주세요.",
+)
+_EMBEDDING_REFUSES = (
+    "The embedding server, as it is configured, refuses the text. Tell the operator, and retry once that is mended.",
+    "지금 설정으로는 임베딩 서버가 글을 받지 않습니다. 운영자에게 알리고, 해결되면 다시 시도해 주세요.",
+)
+_TOO_LONG = (
+    "Reading the document took longer than it may. Retry it, or split the document.",
+    "문서를 읽는 시간이 한도를 넘었습니다. 다시 시도하거나 문서를 나누어 주세요.",
+)
+_BUDGET = (
+    "The job's token budget is used up. Retry it, or tell the operator.",
+    "작업의 토큰 예산을 다 썼습니다. 다시 시도하거나 운영자에게 알려 주세요.",
+)
+_DATABASE_AWAY = (
+    "The database did not answer. Nothing is wrong with the file; retry it in a moment.",
+    "데이터베이스가 응답하지 않았습니다. 파일에는 문제가 없으니 잠시 뒤에 다시 시도해 주세요.",
+)
+_INTERNAL = (
+    "Something of the service itself failed; the log says what. Retry it; if it fails again, tell the operator.",
+    "서비스 내부에서 문제가 생겼습니다. 다시 시도해 주세요. 계속 실패하면 운영자에게 알려 주세요.",
+)
+_NOT_THE_FILES: dict[str, tuple[str, str]] = {
+    "storage_refused": _STORAGE_REFUSED,
+    "reader_starved": _READER,
+    "reader_busy": _READER,
+    "reader_killed": _READER,
+    "reader_failed": _READER,
+    "embedding_unavailable": _EMBEDDING_AWAY,
+    "embedding_rate_limited": _EMBEDDING_AWAY,
+    "embedding_timeout": _EMBEDDING_AWAY,
+    "embedding_unreachable": _EMBEDDING_AWAY,
+    "embedding_unreadable": _EMBEDDING_AWAY,
+    "embedding_unauthorized": _EMBEDDING_REFUSES,
+    "embedding_forbidden": _EMBEDDING_REFUSES,
+    "embedding_not_found": _EMBEDDING_REFUSES,
+    "embedding_bad_request": _EMBEDDING_REFUSES,
+    "embedding_dimension": _EMBEDDING_REFUSES,
+    "step_timeout": _TOO_LONG,
+    "job_timeout": _TOO_LONG,
+    "budget_exceeded": _BUDGET,
+    "database_unavailable": _DATABASE_AWAY,
+    "internal_error": _INTERNAL,
+}
+
 TEXTS: dict[str, dict[str, str]] = {
+    **{key: text for code, (en, ko) in _NOT_THE_FILES.items() for key, text in _code(code, en, ko).items()},
     **_refusal(
         "document_empty",
         title=("The file is empty", "파일이 비어 있습니다"),
@@ -28,11 +85,19 @@ TEXTS: dict[str, dict[str, str]] = {
         ),
     ),
     **_refusal(
+        "one_file_only",
+        title=("The form has several files", "폼에 파일이 여러 개입니다"),
+        detail=(
+            "One document is uploaded at a time. Send several files at once to POST /v1/programs.",
+            "문서는 한 번에 하나씩 올립니다. 여러 파일은 POST /v1/programs로 한꺼번에 보내 주세요.",
+        ),
+    ),
+    **_refusal(
         "document_type_not_taken",
         title=("This type of file is not taken", "받을 수 없는 파일 형식입니다"),
         detail=(
-            f"{_TAKEN} and Markdown are taken, told by content, not name. Save it as one of these and try again.",
-            f"{_TAKEN}, Markdown을 받으며, 이름이 아닌 내용으로 구분합니다. 이 형식으로 저장해 다시 올려 주세요.",
+            f"{TAKEN} and Markdown are taken, told by content, not name. Save it as one of these and try again.",
+            f"{TAKEN}, Markdown을 받으며, 이름이 아닌 내용으로 구분합니다. 이 형식으로 저장해 다시 올려 주세요.",
         ),
     ),
     **_refusal(

@@ -1,5 +1,7 @@
 """Texts about programs and about what can be done with documents besides reading them."""
 
+from generation_service.texts.documents import TAKEN
+
 
 def _problem(code: str, *, title: tuple[str, str], detail: tuple[str, str]) -> dict[str, dict[str, str]]:
     return {
@@ -119,6 +121,10 @@ _PROGRAMS: dict[str, dict[str, str]] = {
         "en": "The retry is complete: {success} of {retried} files are ready now.",
         "ko": "재시도 완료: 파일 {retried}개 중 {success}개를 이제 쓸 수 있습니다.",
     },
+    "program.retry.hopeless": {
+        "en": "{count} cannot be tried again: nothing of them was stored. Correct them and upload them again.",
+        "ko": "{count}개는 저장된 내용이 없어 다시 시도할 수 없습니다. 고쳐서 다시 올려 주세요.",
+    },
     "program.retry.skipped": {"en": "{count} were skipped.", "ko": "{count}개는 건너뛰었습니다."},
     "program.skipped.under_retry": {
         "en": "it is under another retry; wait for that one",
@@ -140,14 +146,13 @@ _PROGRAMS: dict[str, dict[str, str]] = {
         "en": "it is too old to be tried again; upload the file again",
         "ko": "너무 오래되어 다시 시도할 수 없습니다. 파일을 다시 올려 주세요",
     },
-    "program.skipped.program_deleted": {"en": "the program was deleted", "ko": "프로그램이 삭제되었습니다"},
     "document.code.empty": {
         "en": "The file has no bytes. Check that it was saved, and upload it again.",
         "ko": "파일에 내용이 없습니다. 저장되었는지 확인한 뒤 다시 올려 주세요.",
     },
     "document.code.type_not_taken": {
-        "en": "This type of file is not taken. Save it as PDF, DOCX, HWPX, TXT or Markdown and upload it again.",
-        "ko": "받을 수 없는 파일 형식입니다. PDF, DOCX, HWPX, TXT, Markdown으로 저장해 다시 올려 주세요.",
+        "en": f"This type of file is not taken. Save it as {TAKEN} or Markdown and upload it again.",
+        "ko": f"받을 수 없는 파일 형식입니다. {TAKEN}, Markdown으로 저장해 다시 올려 주세요.",
     },
     "document.code.nothing_stored": {
         "en": "Nothing of this file was stored, so it cannot be tried again. Correct it and upload it again.",

@@ -9,16 +9,43 @@ _TEXTS: dict[str, dict[str, str]] = {
     "documents.total": {"en": "Files", "ko": "파일"},
     "documents.what_to_do": {"en": "Why, and what to do", "ko": "이유와 할 일"},
     "documents.nothing_found": {
-        "en": "Nothing was found. Use other words, or check that the documents have been read: documents list.",
-        "ko": "찾은 구절이 없습니다. 다른 말로 찾거나, documents list로 문서를 다 읽었는지 확인하세요.",
+        "en": "Nothing was found. Use other words (Korean ones of two syllables or more), or check that the documents "
+        "have been read: documents list.",
+        "ko": "찾은 구절이 없습니다. 다른 말로 찾거나(한국어는 두 글자 이상), documents list로 문서를 다 읽었는지 "
+        "확인하세요.",
+    },
+    "documents.no_regular_file": {
+        "en": "This is no regular file (a pipe or a device); save its content in a file and upload that.",
+        "ko": "일반 파일이 아닙니다(파이프나 장치). 내용을 파일로 저장해 올리세요.",
+    },
+    "documents.of_program": {
+        "en": "The document belongs to a program; retry that: generation-service programs retry {program_id}",
+        "ko": "프로그램에 속한 문서입니다. 프로그램을 다시 시도하세요: generation-service programs retry {program_id}",
+    },
+    "programs.follow": {
+        "en": "Follow it with: generation-service programs show {program_id}",
+        "ko": "진행 상황: generation-service programs show {program_id}",
+    },
+    "programs.duplicates": {
+        "en": "{count} file(s) have the content of another document of the project; see: "
+        "generation-service programs files {program_id}",
+        "ko": "파일 {count}개는 프로젝트의 다른 문서와 내용이 같습니다. 확인: "
+        "generation-service programs files {program_id}",
+    },
+    "programs.duplicate_of": {"en": "(the same as {document_id})", "ko": "({document_id} 문서와 같은 내용)"},
+    "programs.partial": {
+        "en": "{completed} of {total} files are ready to be used; {failed} failed. Retry them with: "
+        "generation-service programs retry {program_id}",
+        "ko": "파일 {total}개 중 {completed}개를 쓸 수 있고 {failed}개는 실패했습니다. 다시 시도: "
+        "generation-service programs retry {program_id}",
     },
     "programs.no_files": {
         "en": "There is no file to upload: name files, or folders that hold some.",
         "ko": "올릴 파일이 없습니다. 파일이나 파일이 든 폴더를 지정하세요.",
     },
     "programs.unreadable": {
-        "en": "{path} cannot be opened and was left out; check who may read it.",
-        "ko": "{path}을(를) 열 수 없어 제외했습니다. 읽기 권한을 확인하세요.",
+        "en": "{path} cannot be opened, or is no regular file, and was left out; check who may read it.",
+        "ko": "{path}을(를) 열 수 없거나 일반 파일이 아니어서 제외했습니다. 읽기 권한을 확인하세요.",
     },
     "programs.stats": {
         "en": "Retries of files: {total_retries}, of which {successful_retries} succeeded and {failed_retries} failed "

@@ -8,6 +8,7 @@ import httpx2
 import pytest
 from pydantic import TypeAdapter
 
+from generation_service import texts
 from generation_service.api.models_documents import (
     DocumentPage,
     DocumentResource,
@@ -166,18 +167,21 @@ PART = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\
     ("body", "content_type", "status", "code"),
     [
         (PART, "multipart/form-data; boundary=b", 400, "malformed_multipart"),
-        (b"", "multipart/form-data; boundary=b", 400, "malformed_multipart"),
+        (b"", "multipart/form-data; boundary=b", 422, "invalid_request"),
+        (b"", None, 422, "invalid_request"),
+        (b"container_id=a", "application/x-www-form-urlencoded", 422, "invalid_request"),
         (b"nonsense", "multipart/form-data; boundary=b", 400, "malformed_multipart"),
-        (PART + b"\r\n" + PART + b"\r\n--b--\r\n", "multipart/form-data; boundary=b", 400, "malformed_multipart"),
+        (PART + b"\r\n" + PART + b"\r\n--b--\r\n", "multipart/form-data; boundary=b", 422, "one_file_only"),
         (PART, "multipart/form-data", 415, "unsupported_media_type"),
         (b"{}", "application/json", 415, "unsupported_media_type"),
         (PART, f"multipart/form-data; boundary={'b' * 5000}", 400, "malformed_multipart"),
     ],
 )
 async def test_what_is_not_a_whole_form_is_refused(
-    small_api: Api, body: bytes, content_type: str, status: int, code: str
+    small_api: Api, body: bytes, content_type: str | None, status: int, code: str
 ) -> None:
-    answer = await small_api.http.post(UPLOAD, content=body, headers={"Content-Type": content_type})
+    headers = {"Content-Type": content_type} if content_type else {}
+    answer = await small_api.http.post(UPLOAD, content=body, headers=headers)
 
     assert (answer.status_code, answer.json()["code"]) == (status, code)
 
@@ -264,7 +268,7 @@ async def test_passages_are_found_with_the_places_that_matched(api: Api) -> None
         ({"container_id": "harbour"}, "q"),
         ({"q": "harbour"}, "container_id"),
         ({"q": "harbour", "container_id": "../x"}, "container_id"),
-        ({"q": "harbour", "container_id": "harbour", "limit": "51"}, "limit"),
+        ({"q": "harbour", "container_id": "harbour", "limit": "501"}, "limit"),
     ],
 )
 async def test_a_search_that_asks_nothing_is_422(small_api: Api, params: dict[str, str], pointer: str) -> None:
@@ -279,9 +283,9 @@ async def test_odd_questions_find_nothing_and_harm_nothing(api: Api) -> None:
 
     for question in ("\0", '" OR 1=1 --', "🙂", "NOT AND NEAR(", "'; DROP TABLE chunks"):
         answer = await api.http.get(SEARCH, params={"container_id": "harbour", "q": question})
-        assert (answer.status_code, answer.json()) == (200, {"items": []}), question
+        assert (answer.status_code, answer.json()) == (200, {"items": [], "next_cursor": None}), question
     unused = await api.http.get(SEARCH, params={"container_id": "unused", "q": "harbour"})
-    assert unused.json() == {"items": []}
+    assert unused.json()["items"] == []
 
 
 async def test_another_users_project_is_not_searched(
@@ -315,7 +319,7 @@ async def test_a_deleted_document_is_gone_for_every_route(api: Api) -> None:
     for path in (own, f"{own}/status", f"{own}/events"):
         assert (await api.http.get(path)).json()["code"] == "document_not_found"
     assert (await api.http.delete(own)).status_code == 404
-    assert (await api.http.get(SEARCH, params={"container_id": "harbour", "q": "harbour"})).json() == {"items": []}
+    assert (await api.http.get(SEARCH, params={"container_id": "harbour", "q": "harbour"})).json()["items"] == []
 
 
 async def test_the_same_file_twice_in_a_project_is_found_and_said(api: Api) -> None:
@@ -383,3 +387,34 @@ async def test_the_documentation_names_every_route_of_documents_and_programs(sma
     }
     form = paths["/v1/programs"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
     assert form["required"] == ["files"]
+
+
+async def test_several_files_in_one_upload_are_told_where_to_go(small_api: Api) -> None:
+    answer = await small_api.http.post(UPLOAD, files=[("file", NOTES), ("file", NOTES)], data={"container_id": "p"})
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "one_file_only")
+    assert "POST /v1/programs" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"), [("on", True), ("yes", True), ("TRUE", True), ("1", True), ("off", False), ("no", False)]
+)
+async def test_a_yes_may_be_said_as_a_checkbox_says_it(small_api: Api, said: str, *, meant: bool) -> None:
+    made = await upload(small_api, use_multimodal=said)
+    shown = await small_api.http.get(f"/api/v1/documents/{made.json()['document_id']}")
+
+    assert (made.status_code, shown.json()["use_multimodal"]) == (202, meant)
+
+
+async def test_the_errors_of_a_documents_events_are_in_the_readers_language(small_api: Api) -> None:
+    made = (await upload(small_api, ("scan.pdf", files.scan_pdf(), "application/pdf"))).json()
+    await small_api.runtime.run(made["task_id"])
+    events = f"/api/v1/documents/{made['document_id']}/events"
+
+    korean = await small_api.http.get(events, headers={"Accept-Language": "ko"})
+    english = await small_api.http.get(events)
+
+    assert "the pages hold images of text" not in korean.text
+    assert korean.text.count(texts.text("document.code.needs_ocr", "ko")) == 2  # its step's end and its own
+    assert texts.text("document.code.needs_ocr", "en") in english.text
+    assert '"code":"needs_ocr"' in korean.text

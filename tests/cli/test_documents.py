@@ -1,6 +1,7 @@
 """`documents upload` hands over what it is given and says what became of each file."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -138,3 +139,105 @@ def test_a_retry_of_a_document_is_sent_once(commands: Commands, service: Scripte
 
     assert (ran.code, ran.out.strip()) == (0, "It waits to be read.")
     assert len(service.asked) == 1
+
+
+def test_a_file_named_in_an_older_encoding_is_sent_between_the_others(
+    commands: Commands, service: ScriptedApi, tmp_path: Path
+) -> None:
+    service.on(UPLOAD, *(as_json({"document_id": f"d{n}"}, 202) for n in range(3)))
+    folder = tmp_path / "old"
+    folder.mkdir()
+    for name in (b"a.md", "대본.md".encode("cp949"), b"z.md"):
+        Path(os.fsdecode(os.fsencode(folder) + b"/" + name)).write_text("text")
+
+    ran = commands.run("documents", "upload", str(folder), "--project", "p", given={"API_URL": service.url})
+
+    assert (ran.code, len(service.asked)) == (0, 3), ran.err
+    assert ran.out.count("being read") == 3
+    assert b'.md"' in service.asked[1].body
+
+
+def test_a_duplicate_is_shown_as_the_document_that_is_there(
+    commands: Commands, service: ScriptedApi, tmp_path: Path
+) -> None:
+    there = {"document_id": "d1", "duplicate_of": "d1", "message": "The project has it already."}
+    service.on(UPLOAD, as_json(there, 202), as_json({"document_id": "d2", "duplicate_of": None}, 202))
+    service.on("GET /api/v1/documents/d1/status", as_json({"status": "completed", "message": "Ready."}))
+
+    ran = commands.run("documents", "upload", str(notes(tmp_path)), "--project", "p", given={"API_URL": service.url})
+
+    first, second = (line for line in ran.out.splitlines() if "notes" in line)
+    assert ran.code == 0
+    assert "completed" in first
+    assert "The project has it already." in first
+    assert "being read" in second
+
+
+def test_a_pipe_is_refused_and_not_waited_for(commands: Commands, service: ScriptedApi, tmp_path: Path) -> None:
+    service.on(UPLOAD, as_json({"document_id": "d1"}, 202))
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "a.md").write_text("text")
+    paths = (str(tmp_path / "pipe"), str(tmp_path / "a.md"))
+
+    ran = commands.run("documents", "upload", *paths, "--project", "p", "--json", given={"API_URL": service.url})
+
+    pipe, file = json.loads(ran.out)["documents"]
+    assert ran.code == 1
+    assert (pipe["status"], pipe["code"]) == ("failed", "unreadable_file")
+    assert "no regular file" in pipe["message"]
+    assert file["document_id"] == "d1"
+
+
+@pytest.mark.parametrize(("options", "sent"), [((), False), (("--multimodal",), True)])
+def test_text_in_pictures_is_read_where_that_is_asked(
+    commands: Commands, service: ScriptedApi, tmp_path: Path, options: tuple[str, ...], *, sent: bool
+) -> None:
+    service.on(UPLOAD, as_json({"document_id": "d1"}, 202))
+    (tmp_path / "a.md").write_text("text")
+
+    commands.run(
+        "documents", "upload", str(tmp_path / "a.md"), "--project", "p", *options, given={"API_URL": service.url}
+    )
+
+    assert (b'name="use_multimodal"' in service.asked[0].body) is sent
+
+
+def test_each_value_that_is_wrong_is_named(commands: Commands, service: ScriptedApi) -> None:
+    wrong = [{"pointer": "q", "code": "too_short", "detail": "takes 1 characters at least"}]
+    detail = "Correct what errors lists."
+    service.on("GET /api/v1/documents/search", as_json({"code": "c", "detail": detail, "errors": wrong}, 422))
+
+    ran = commands.run("documents", "search", "", "--project", "p", given={"API_URL": service.url})
+
+    assert (ran.code, ran.err.splitlines()) == (1, [detail, "  q: takes 1 characters at least"])
+
+
+def test_what_is_not_there_is_said(commands: Commands, service: ScriptedApi) -> None:
+    problem = {"code": "document_not_found", "title": "There is no such document", "detail": "Check the document id."}
+    service.on("DELETE /api/v1/documents/d1", as_json(problem, 404))
+
+    ran = commands.run("documents", "delete", "d1", given={"API_URL": service.url})
+
+    assert (ran.code, ran.err.strip()) == (1, "There is no such document. Check the document id.")
+
+
+def test_a_retry_of_a_programs_document_names_the_command(commands: Commands, service: ScriptedApi) -> None:
+    refused = {"code": "document_of_program", "detail": "POST /v1/programs/p9/retry"}
+    service.on("POST /api/v1/documents/d1/retry", as_json(refused, 409))
+    service.on("GET /api/v1/documents/d1", as_json({"program_id": "p9"}))
+
+    ran = commands.run("documents", "retry", "d1", given={"API_URL": service.url})
+
+    assert ran.code == 1
+    assert "generation-service programs retry p9" in ran.err
+    assert "POST" not in ran.err
+
+
+def test_nothing_found_says_that_one_syllable_finds_nothing(commands: Commands, service: ScriptedApi) -> None:
+    service.on("GET /api/v1/documents/search", as_json({"items": []}))
+    given = {"API_URL": service.url, "LANG": "ko_KR.UTF-8"}
+
+    ran = commands.run("documents", "search", "칼", "--project", "p", given=given)
+
+    assert ran.code == 1
+    assert "두 글자 이상" in ran.err

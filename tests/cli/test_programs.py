@@ -3,6 +3,7 @@
 import email
 import email.policy
 import json
+import os
 from collections.abc import Iterator
 from email.message import EmailMessage
 from pathlib import Path
@@ -18,6 +19,8 @@ from tests.cli.scripted_api import Answer, ScriptedApi, as_json
 
 UPLOAD = "POST /v1/programs"
 SHOW = "GET /v1/programs/p1"
+FILES = "GET /v1/programs/p1/files"
+NO_FILES = {"items": [], "next_cursor": None}
 
 
 def program(*, status: str = "completed", failed: int = 0, **given: Any) -> dict[str, Any]:
@@ -78,10 +81,11 @@ def test_an_upload_whose_answer_was_lost_is_sent_again_as_a_whole(
     commands: Commands, service: ScriptedApi, tmp_path: Path
 ) -> None:
     service.on(UPLOAD, Answer(refuse=True), as_json(program(), 202))
+    service.on(FILES, as_json(NO_FILES))
 
     ran = commands.run("programs", "upload", str(folder_of(tmp_path)), given={"API_URL": service.url})
 
-    first, second = service.asked
+    first, second = service.asked_for("/v1/programs")
     assert ran.code == 0, ran.err
     assert first.headers["idempotency-key"] == second.headers["idempotency-key"]
     assert first.body == second.body
@@ -103,13 +107,16 @@ def test_waiting_ends_with_the_failures_and_what_to_do(
     commands: Commands, service: ScriptedApi, tmp_path: Path
 ) -> None:
     service.on(UPLOAD, as_json(program(status="processing"), 202))
+    service.on(FILES, as_json(NO_FILES))
     waiting = program(failed=1, completed_at=None)  # the failed one is about to be tried again
     service.on(SHOW, as_json(program(status="processing")), as_json(waiting), as_json(program(failed=1)))
 
     ran = commands.run("programs", "upload", str(folder_of(tmp_path)), "--wait", given={"API_URL": service.url})
 
     assert ran.code == 1
-    assert "p1: Said." in ran.out
+    assert "p1: 1 of 2 files are ready to be used; 1 failed." in ran.out
+    assert "generation-service programs retry p1" in ran.out
+    assert "same" not in ran.out
     assert "encrypted" in ran.out
     assert "Remove the password" in ran.out
     assert len(service.asked_for("/v1/programs/p1")) == 3
@@ -119,6 +126,7 @@ def test_a_file_that_cannot_be_opened_is_said_and_the_others_are_sent(
     commands: Commands, service: ScriptedApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service.on(UPLOAD, as_json(program(), 202))
+    service.on(FILES, as_json(NO_FILES))
     folder, real = folder_of(tmp_path), Path.open
 
     def opened(path: Path, *arguments: Any, **options: Any) -> Any:
@@ -130,7 +138,7 @@ def test_a_file_that_cannot_be_opened_is_said_and_the_others_are_sent(
 
     ran = commands.run("programs", "upload", str(folder), given={"API_URL": service.url})
 
-    (asked,) = service.asked
+    (asked,) = service.asked_for("/v1/programs")
     assert ran.code == 1
     assert "b.txt cannot be opened" in ran.err
     assert [name for _, name, _ in parts_of(asked.headers["content-type"], asked.body)] == ["a.md"]
@@ -158,6 +166,8 @@ def test_a_retry_says_what_it_did_and_what_it_skipped(commands: Commands, servic
     made = {
         "message": "1 of 2 files are ready now.",
         "results": {"preprocessing": counts, "document": dict.fromkeys(counts, 0)},
+        "status": "completed",
+        "failed": [{"index": 3, "file_path": "b.exe", "reason": "nothing_stored", "message": "upload it again"}],
         "skipped": [{"index": 7, "file_path": "c.pdf", "reason": "under_retry", "message": "wait for that one"}],
     }
     service.on("POST /v1/programs/p1/retry", as_json(made))
@@ -166,7 +176,11 @@ def test_a_retry_says_what_it_did_and_what_it_skipped(commands: Commands, servic
     ran = commands.run("programs", "retry", "p1", *arguments, given={"API_URL": service.url})
 
     assert ran.code == 1
-    assert ran.out.splitlines() == ["1 of 2 files are ready now.", "  7 c.pdf: wait for that one"]
+    assert ran.out.splitlines() == [
+        "1 of 2 files are ready now.",
+        "  3 b.exe: upload it again",
+        "  7 c.pdf: wait for that one",
+    ]
     assert service.asked[0].path == "/v1/programs/p1/retry?retry_type=preprocessing&wait=5&user_id=ana"
 
 
@@ -178,6 +192,7 @@ def test_files_are_fetched_page_by_page(commands: Commands, service: ScriptedApi
         "code": "empty",
         "error": "No bytes.",
         "document_id": None,
+        "duplicate_of": None,
     }
     pages = [{"items": [one], "next_cursor": "0"}, {"items": [{**one, "index": 1}], "next_cursor": None}]
     service.on("GET /v1/programs/p1/files", *(as_json(page) for page in pages))
@@ -222,3 +237,60 @@ def test_nobody_at_the_address_is_one_line(commands: Commands, tmp_path: Path) -
     ran = commands.run("programs", "upload", str(folder_of(tmp_path)), given=given)
 
     assert (ran.code, len(ran.err.splitlines())) == (1, 1)
+
+
+def test_a_retry_that_is_under_way_is_no_failure(commands: Commands, service: ScriptedApi) -> None:
+    counts = {"retried": 2, "success": 0, "failed": 1}  # one was turned away at the door
+    made = {"message": "Going on.", "status": "processing", "results": {"preprocessing": counts}}
+    service.on("POST /v1/programs/p1/retry", as_json({**made, "failed": [], "skipped": []}, 202))
+
+    ran = commands.run("programs", "retry", "p1", given={"API_URL": service.url})
+
+    assert (ran.code, ran.out.strip()) == (0, "Going on.")
+
+
+def test_an_upload_says_how_to_follow_it_and_what_the_project_has_already(
+    commands: Commands, service: ScriptedApi, tmp_path: Path
+) -> None:
+    service.on(UPLOAD, as_json(program(status="processing", message="2 files are stored."), 202))
+    service.on(FILES, as_json({"items": [{"duplicate_of": "d1"}, {"duplicate_of": None}], "next_cursor": None}))
+
+    ran = commands.run("programs", "upload", str(folder_of(tmp_path)), given={"API_URL": service.url})
+
+    assert ran.code == 0
+    assert "p1: 2 files are stored." in ran.out
+    assert "1 file(s) have the content of another document" in ran.out
+    assert "generation-service programs show p1" in ran.err
+
+
+def test_a_file_with_the_content_of_another_names_it(commands: Commands, service: ScriptedApi) -> None:
+    one = {"index": 0, "file_path": "a.md", "status": "completed", "code": None, "error": None, "document_id": "d2"}
+    service.on(FILES, as_json({"items": [{**one, "duplicate_of": "d1"}], "next_cursor": None}))
+
+    ran = commands.run("programs", "files", "p1", given={"API_URL": service.url})
+
+    assert "d2 (the same as d1)" in ran.out
+
+
+def test_a_pipe_is_left_out_and_names_of_older_encodings_are_sent(
+    commands: Commands, service: ScriptedApi, tmp_path: Path
+) -> None:
+    service.on(UPLOAD, as_json(program(), 202))
+    old = os.fsdecode(os.fsencode(tmp_path) + b"/" + "대본.md".encode("cp949"))
+    paths = [str(tmp_path / "a.md"), old, str(tmp_path / "z.md")]
+    for path in paths:
+        Path(path).write_text("text")
+    os.mkfifo(tmp_path / "pipe")
+    user = os.fsdecode("가".encode("cp949"))
+
+    ran = commands.run(
+        "programs", "upload", *paths, str(tmp_path / "pipe"), "--user", user, "--json", given={"API_URL": service.url}
+    )
+
+    (asked,) = service.asked
+    found = list(parts_of(asked.headers["content-type"], asked.body))
+    assert ran.code == 1  # for the pipe
+    assert "pipe cannot be opened, or is no regular file" in ran.err
+    names = [str(name) for field, name, _ in found if field == "files"]
+    assert (names[0], names[1][0], names[2]) == ("a.md", "?", "z.md")
+    assert ("user_id", None, b"??") in found

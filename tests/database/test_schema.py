@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from generation_service.database import Database, db_now, schema, tables
 from generation_service.database.programs import programs
 from generation_service.errors import ConfigurationError
+from generation_service.jobs.schedules import Schedule, declare
 
 VERSIONS = Path(schema.__file__).parent / "migrations" / "versions"
 _BESIDE_THE_TABLES = ("chunk_index", "token_vector")  # full-text search, made by the migration alone
@@ -122,6 +123,51 @@ def rows_of_documents(database: Database) -> list[dict[str, object]]:
 def indexes_of_documents(database: Database) -> dict[str | None, list[str | None]]:
     found = database.read_now(lambda connection: inspect(connection).get_indexes("documents"))
     return {one["name"]: one["column_names"] for one in found}
+
+
+def add_job(database: Database, kind: str, status: str) -> None:
+    zero = ("fence", "seq", "failures", "steps_since_claim", "claims", "delivery", "progress", "priority")
+    job = {
+        **dict.fromkeys((*zero, "input_tokens", "output_tokens", "saved_tokens"), 0),
+        **dict.fromkeys(("user_id", "backend"), "x"),
+        "id": f"{kind}-{status}",
+        "kind": kind,
+        "status": status,
+        "request": {},
+        "max_attempts": 4,
+        "created_at": db_now(),
+    }
+    database.write_now(lambda connection: connection.execute(insert(tables.jobs).values(**job)))
+
+
+def test_the_way_back_is_refused_while_jobs_wait_that_the_version_before_does_not_know(database: Database) -> None:
+    add_job(database, "generation", "pending")
+    for kind in ("program_file", "program_retries"):
+        add_job(database, kind, "completed")
+    add_job(database, "reindex", "pending")
+
+    with pytest.raises(ConfigurationError, match=r"^1 jobs") as refused:
+        schema.downgrade(database, 1)
+    assert "\n" not in refused.value.message
+    assert schema.current_version(database) == schema.newest_version()
+
+    database.write_now(lambda connection: connection.execute(text("UPDATE jobs SET status = 'cancelled'")))
+    assert schema.downgrade(database, 1) == "0002"
+
+
+def test_the_way_back_leaves_no_schedule_that_submits_what_the_version_before_does_not_know(
+    database: Database,
+) -> None:
+    kept, gone = (
+        Schedule(id=name, cron="0 * * * *", timezone="UTC", kind=kind, request={})
+        for name, kind in (("nightly", "generation"), ("hourly", "program_retries"))
+    )
+    database.write_now(lambda connection: declare(connection, [kept, gone]))
+
+    schema.downgrade(database, 1)
+
+    left = text("SELECT id FROM schedules")
+    assert database.read_now(lambda connection: connection.execute(left).scalars().all()) == [kept.id]
 
 
 def test_documents_survive_the_way_back_and_forth_with_the_names_of_their_columns(database: Database) -> None:

@@ -2,15 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from concurrent.futures import wait
+from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select, update
 
 from generation_service.database import Database
 from generation_service.database.tables import documents, jobs
-from generation_service.documents import Accepted, Documents, state_of
-from generation_service.errors import DatabaseUnavailable, Refused, TransientError
+from generation_service.documents import Accepted, Documents, rows, state_of
+from generation_service.errors import DatabaseUnavailable, Deferred, Refused, ServiceError, TransientError
 from generation_service.jobs import submission
+from generation_service.jobs.ids import uuid7
 from tests.documents import files
 from tests.documents.conftest import Library
 from tests.support.settings import SettingsFor
@@ -104,11 +107,14 @@ async def test_the_bytes_stay_where_the_commit_may_have_happened(
     assert len(library.stored()) == 1
 
 
+@pytest.mark.parametrize(
+    "error", [TransientError("storage_unavailable", "away"), Deferred("storage_refused", "no credentials")]
+)
 async def test_a_store_that_does_not_answer_is_a_refusal_to_try_again(
-    library: Library, monkeypatch: pytest.MonkeyPatch
+    library: Library, monkeypatch: pytest.MonkeyPatch, error: ServiceError
 ) -> None:
     async def away(*_: object) -> None:
-        raise TransientError("storage_unavailable", "away")
+        raise error
 
     monkeypatch.setattr(library.objects, "put", away)
     with pytest.raises(Refused) as caught:
@@ -195,6 +201,43 @@ async def test_the_key_of_a_duplicate_belongs_to_what_is_there(library: Library)
 
     assert (again.replayed, again.document.id) == (True, first.document.id)
     assert caught.value.code == "idempotency_key_reused"
+
+
+async def test_a_duplicate_whose_document_is_being_removed_binds_its_key_to_nothing_that_goes(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a second upload, under a key, that has found the first document just before somebody removes that
+    first = await library.upload(b"text")
+    find_same, loop, removals = rows.find_same, asyncio.get_running_loop(), []
+
+    def overtaken(connection: Connection, values: Any) -> Any:
+        same = find_same(connection, values)
+        if not removals:
+            removal = library.documents.remove(first.document.id, "ana")
+            removals.append(asyncio.run_coroutine_threadsafe(removal, loop))
+            wait(removals, timeout=1)  # until it is through, unless it waits for this transaction
+        return same
+
+    monkeypatch.setattr(rows, "find_same", overtaken)
+    await library.upload(b"text", key="k")
+    await asyncio.wrap_future(removals[0])
+
+    # Then the key went with the document
+    assert (await library.upload(b"text", key="k")).is_fresh
+
+
+@pytest.mark.parametrize(("status", "found"), [("pending", 0), ("processing", 0), ("completed", 1)])
+async def test_an_upload_is_not_answered_with_what_goes_with_a_program(
+    library: Library, database: Database, status: str, found: int
+) -> None:
+    first = await library.upload(b"text")
+    of_program = update(documents).values(program_id=uuid7(), status=status)
+    database.write_now(lambda connection: connection.execute(of_program))
+
+    second = await library.upload(b"text")
+
+    assert [second.duplicate_of] == [first.document.id if found else None]
+    assert second.is_fresh is not bool(found)
 
 
 async def test_twenty_uploads_of_one_content_at_once_are_one_document(library: Library, database: Database) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import func, select, update
 from generation_service.database.tables import chunks, documents, jobs
 from generation_service.documents import Ingester, IngestReport
 from generation_service.documents.parsing import Parser
-from generation_service.errors import TransientError
+from generation_service.errors import Deferred, PermanentError, ServiceError, TransientError
 from generation_service.jobs.model import Job, JobId, NewJob
 from generation_service.jobs.ports import StepOutcome, StepRun
 from generation_service.retrieval import find_passages
@@ -162,9 +162,14 @@ async def test_what_is_read_for_too_long_is_reported(library: Library) -> None:
     assert [one["code"] for one in report.failed] == ["still_processing"]
 
 
-async def test_a_store_that_is_away_is_tried_again(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "error", [TransientError("storage_unavailable", "away"), Deferred("storage_refused", "no credentials")]
+)
+async def test_a_store_that_is_away_is_tried_again(
+    library: Library, monkeypatch: pytest.MonkeyPatch, error: ServiceError
+) -> None:
     async def away(*_: object) -> None:
-        raise TransientError("storage_unavailable", "away")
+        raise error
 
     accepted = await library.upload(files.SCRIPT.encode())
     generations = Generations(library)
@@ -178,6 +183,44 @@ async def test_a_store_that_is_away_is_tried_again(library: Library, monkeypatch
     await library.core.run(waiting)
 
     assert generations.reports[job.id].ingested == 1
+
+
+async def test_a_store_that_refuses_a_guest_does_not_fail_the_document(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuses(*_: object) -> None:
+        raise Deferred("storage_refused", "no credentials")
+
+    accepted = await library.upload(files.SCRIPT.encode())
+    with monkeypatch.context() as patched:
+        patched.setattr(library.objects, "download", refuses)
+        await library.core.run(await Generations(library).start())
+
+    assert (await library.core.run(accepted.job)).status == "completed"
+    assert (await library.documents.get(accepted.document.id)).status == "completed"
+
+
+async def test_an_embedding_model_that_refuses_fails_neither_a_guest_nor_the_document(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuses(*_: object) -> None:
+        raise PermanentError("embedding_auth", "no credentials")
+
+    # Given a generation that reads two documents, whose vectors nobody makes
+    first, second = await library.upload(files.SCRIPT.encode()), await library.upload(b"text")
+    with monkeypatch.context() as patched:
+        patched.setattr(library.reading, "prepare", refuses)
+        report = await asyncio.wait_for(Generations(library).run(), 20)
+
+    # Then it says so, and leaves both to their own jobs
+    assert [(one["document_id"], one["code"]) for one in report.failed] == [
+        (first.document.id, "embedding_auth"),
+        (second.document.id, "embedding_auth"),
+    ]
+    left = await library.documents.get(first.document.id)
+    assert (left.status, left.held_by, left.code) == ("pending", None, None)
+    assert (await library.core.run(first.job)).status == "completed"
+    assert (await Generations(library).run()).ready == 2
 
 
 async def test_the_verdict_of_a_guest_gives_way_to_the_documents_own_job(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from obstore.exceptions import PermissionDeniedError
 
-from generation_service.errors import ConfigurationError, PermanentError, TransientError
+from generation_service.errors import ConfigurationError, Deferred, TransientError
 from generation_service.objects import ObjectMissing, ObjectStore, ObjectTooLarge, artefact_key, source_key
 from generation_service.objects import store as module
 from tests.documents import files
@@ -169,14 +169,14 @@ async def test_a_store_that_does_not_answer_is_transient(monkeypatch: pytest.Mon
         await objects.put_bytes("a", b"x")
 
 
-async def test_a_store_that_refuses_our_credentials_is_permanent(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_store_that_refuses_our_credentials_may_accept_them_later(monkeypatch: pytest.MonkeyPatch) -> None:
     objects = ObjectStore.in_memory()
 
     async def refuses(*_: object, **__: object) -> None:
         raise PermissionDeniedError("no")
 
     monkeypatch.setattr(module.MemoryStore, "get_async", refuses)
-    with pytest.raises(PermanentError) as caught:
+    with pytest.raises(Deferred) as caught:
         await objects.read("a")
 
     assert caught.value.code == "storage_refused"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from generation_service.errors import PermanentError, ServiceError, TransientError
+from generation_service.errors import Deferred, ServiceError, TransientError
 from generation_service.objects import ObjectMissing, ObjectStore, ObjectTooLarge
 from tests.documents import files
 from tests.support.s3 import S3, Way, s3_server
@@ -162,11 +162,13 @@ async def test_a_store_that_says_nothing_is_waited_for_no_longer_than_its_tries(
 
 
 @pytest.mark.parametrize("name", [name for name in OPERATIONS if name not in {"keys", "delete below"}])
-async def test_a_store_that_refuses_our_credentials_is_permanent(s3: S3, objects: ObjectStore, name: str) -> None:
+async def test_a_store_that_refuses_our_credentials_may_accept_them_later(
+    s3: S3, objects: ObjectStore, name: str
+) -> None:
     s3.refuse(way="refused")
     error = await failure(OPERATIONS[name], objects)
 
-    assert isinstance(error, PermanentError)
+    assert isinstance(error, Deferred)
     assert error.code == "storage_refused"
 
 

@@ -1,6 +1,7 @@
 """Pages that are pictures: read where that is asked for and possible, within bounds, and told of otherwise."""
 
 import asyncio
+import shlex
 import shutil
 import sys
 from collections.abc import Callable
@@ -9,10 +10,12 @@ from pathlib import Path
 import psutil
 import pytest
 from PIL import Image, ImageDraw, ImageFont
+from pydantic import ValidationError
 
 from generation_service.documents import Reading
 from generation_service.documents.parsing import Ocr, Parser
 from generation_service.errors import PermanentError, TransientError
+from generation_service.reader.limits import Limits
 from generation_service.retrieval import Indexer
 from generation_service.settings import Settings
 from tests.documents import files
@@ -131,6 +134,43 @@ async def test_recognition_has_a_time_of_its_own(scanner: Scanner, tmp_path: Pat
 
     assert await verdict(scanner(HANGS, ocr_wall_seconds=1.0), path, use_multimodal=True) == "too_complex"
     await gone(str(tmp_path / "ocr.py"))
+
+
+async def test_two_scan_at_once_and_whoever_waits_too_long_is_told_to_come_again(tmp_path: Path) -> None:
+    # Given two documents whose recognition hangs
+    source, path = tmp_path / "ocr.py", files.written(tmp_path, files.scan_pdf())
+    source.write_text(HANGS)
+    parser = Parser(
+        limits=Limits(memory_bytes=2**30, cpu_seconds=20, max_characters=1000, max_pages=5),
+        wall_seconds=30.0,
+        at_once=2,
+        ocr=Ocr(command=shlex.join([sys.executable, "-I", str(source)]), wait_seconds=0.3),
+    )
+    hanging = [asyncio.create_task(parser.parse(path, "pdf", use_multimodal=True)) for _ in range(2)]
+    async with asyncio.timeout(20):
+        while running(str(source)) < 2:  # noqa: ASYNC110 - other processes start
+            await asyncio.sleep(0.02)
+
+    # When a third one comes
+    with pytest.raises(TransientError) as caught:
+        await parser.parse(path, "pdf", use_multimodal=True)
+
+    # Then it fails for a reason that passes
+    assert caught.value.code == "reader_busy"
+    for one in hanging:
+        one.cancel()
+    await asyncio.gather(*hanging, return_exceptions=True)
+    await gone(str(source))
+
+
+def running(program: str) -> int:
+    """How many processes run `program`."""
+    return sum(program in (process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"]))
+
+
+def test_a_command_with_an_open_quote_is_no_setting(settings_for: Callable[..., Settings]) -> None:
+    with pytest.raises(ValidationError, match="each quote must be closed"):
+        settings_for(ocr_command='tesseract "--psm 6')
 
 
 async def test_a_recogniser_that_crashes_says_that_the_document_is_too_complex(

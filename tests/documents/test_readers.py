@@ -90,6 +90,12 @@ async def test_a_web_page_is_read_as_it_is_seen(parser: Parser, tmp_path: Path) 
         ("cp949", "<meta charset=utf-8>"),
         ("utf-16", ""),
         ("shift_jis", "<meta charset='Shift_JIS'>"),
+        ("utf-8", "<meta charset=utf-16>"),
+        ("utf-8", "<meta charset=utf-16le>"),
+        ("utf-8", "<meta charset=utf_16_be>"),
+        ("utf-8", "<meta charset=cp037>"),
+        ("utf-8", "<meta charset=utf-7>"),
+        ("cp949", "<meta charset=x-unheard-of>"),
     ],
 )
 async def test_a_web_page_is_read_in_its_encoding(parser: Parser, tmp_path: Path, encoding: str, head: str) -> None:
@@ -97,6 +103,30 @@ async def test_a_web_page_is_read_in_its_encoding(parser: Parser, tmp_path: Path
     page = f"<html><head>{head}</head><p>{text}</p></html>".encode(encoding)
 
     assert [block[2] for block in await blocks(parser, tmp_path, page, "html")] == [text]
+
+
+@pytest.mark.parametrize(
+    ("line", "heading"),
+    [("## 도현 ##", "도현"), ("#\t도현", "도현"), ("   ### 도현", "도현"), ("# # 도현", "# 도현")],
+)
+async def test_a_heading_of_markdown_is_read_without_what_closes_it(
+    parser: Parser, tmp_path: Path, line: str, heading: str
+) -> None:
+    assert await blocks(parser, tmp_path, f"{line}\n책방의 주인.".encode(), "md") == [(None, heading, "책방의 주인.")]
+
+
+async def test_a_heading_of_nothing_is_text(parser: Parser, tmp_path: Path) -> None:
+    assert await blocks(parser, tmp_path, "## ##\n글".encode(), "md") == [(None, None, "## ##\n글")]
+
+
+async def test_a_heading_of_signs_takes_no_square_of_its_length(
+    settings_for: Callable[..., Settings], tmp_path: Path
+) -> None:
+    hasty = Parser.of(settings_for(parse_cpu_seconds=3))
+
+    found = await blocks(hasty, tmp_path, b"# " * 60_001 + b"x", "md")
+
+    assert "".join(text for _, _, text in found).endswith("x")
 
 
 async def test_an_hwpx_keeps_its_headings_tables_and_notes(parser: Parser, tmp_path: Path) -> None:

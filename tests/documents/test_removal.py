@@ -4,34 +4,24 @@ import asyncio
 from typing import Any
 
 import pytest
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import func, insert, select
 
 from generation_service.database import Database, db_now
 from generation_service.database.programs import program_files, programs
-from generation_service.database.tables import chunks, documents, doomed_objects, generation_sources, jobs
-from generation_service.documents import ObjectSweeper
-from generation_service.documents.doomed import doom, spare
-from generation_service.errors import Refused, TransientError
+from generation_service.database.tables import chunks, documents, generation_sources, jobs
+from generation_service.errors import Refused
 from generation_service.jobs.ids import uuid7
 from generation_service.jobs.model import Job
 from generation_service.pipeline import episodes
 from tests.documents import files
 from tests.documents.conftest import Library
+from tests.documents.test_sweeping import doomed
 
 SCRIPT = files.SCRIPT.encode()
 
 
 def count_of(database: Database, column: Any) -> int:
     return int(database.read_now(lambda connection: connection.execute(select(func.count(column))).scalar_one()))
-
-
-def doomed(database: Database) -> list[tuple[str, int]]:
-    rows = select(doomed_objects.c.prefix, doomed_objects.c.rounds)
-    return [tuple(row) for row in database.read_now(lambda connection: connection.execute(rows).all())]
-
-
-def due_now(database: Database) -> None:
-    database.write_now(lambda connection: connection.execute(update(doomed_objects).values(due_at=db_now(-1))))
 
 
 async def test_a_document_goes_with_its_chunks_and_its_bytes(library: Library, database: Database) -> None:
@@ -171,77 +161,6 @@ def _add_file(connection: Any, program_id: str, document_id: str, job_id: str) -
             **counts,
         )
     )
-
-
-async def test_bytes_are_deleted_once_the_store_is_back(
-    library: Library, database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    document, _ = await library.read(SCRIPT)
-    sweeper = ObjectSweeper(database, library.objects)
-
-    async def away(_prefix: str) -> int:
-        raise TransientError("storage_unavailable", "away")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(library.objects, "delete_below", away)
-        gone = await library.documents.remove(document.id, "ana")
-        await sweeper.sweep()
-        assert gone.objects == 0
-        assert len(library.stored()) == 2
-    await sweeper.sweep()
-
-    assert library.stored() == []
-
-
-async def test_what_an_overtaken_run_writes_afterwards_is_deleted_too(library: Library, database: Database) -> None:
-    document, _ = await library.read(SCRIPT)
-    sweeper = ObjectSweeper(database, library.objects)
-    await library.documents.remove(document.id, "ana")
-    late = document.object_key.replace("/source", "/preprocessed-late-1.json")
-    await library.objects.put_bytes(late, b"{}")
-
-    await sweeper.sweep()
-    assert library.stored() == [late]  # the second round is an hour later
-    due_now(database)
-    await asyncio.gather(sweeper.sweep(), sweeper.sweep())
-
-    assert library.stored() == []
-    assert doomed(database) == []
-
-
-async def test_two_sweepers_at_once_count_one_round(library: Library, database: Database) -> None:
-    database.write_now(lambda connection: doom(connection, "projects/p/documents/d"))
-    sweepers = [ObjectSweeper(database, library.objects) for _ in range(2)]
-
-    await asyncio.gather(*(sweeper.sweep() for sweeper in sweepers))
-
-    assert doomed(database) == [("projects/p/documents/d", 1)]
-
-
-async def test_what_is_due_can_no_longer_be_spared(database: Database) -> None:
-    def unit(connection: Any) -> list[bool]:
-        doom(connection, "late", 0)
-        doom(connection, "early", 60)
-        return [spare(connection, prefix) for prefix in ("late", "early", "unknown")]
-
-    assert database.write_now(unit) == [False, True, False]
-
-
-async def test_bytes_of_a_process_that_died_before_the_commit_are_swept_away(
-    library: Library, database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def killed(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("generation_service.documents.accepting.rows.find_same", killed)
-    with pytest.raises(KeyboardInterrupt):
-        await library.upload(SCRIPT)
-    assert len(library.stored()) == 1
-
-    due_now(database)
-    await ObjectSweeper(database, library.objects).sweep()
-
-    assert library.stored() == []
 
 
 async def test_an_accepted_upload_is_not_doomed(library: Library, database: Database) -> None:

@@ -6,7 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from generation_service.documents.artefact import artefact_of
+from generation_service.documents.model import Document
+from generation_service.documents.parsing import Parsed
 from generation_service.documents.splitting import TARGET, sentences, split
+from generation_service.errors import PermanentError
 from generation_service.reader.blocks import Block
 from tests.documents import files
 
@@ -34,6 +38,39 @@ def test_a_scene_begins_a_chunk_with_its_heading_whole(heading: str) -> None:
         ("1화", "앞의 이야기."),
         (f"1화 > {heading}", f"{heading}\n{SENTENCE}"),
     ]
+
+
+def test_a_heading_with_nothing_below_it_stands_above_the_next_scene() -> None:
+    text = f"S#1. 헌책방 / 낮\n\nS#2. 극장 / 밤\n{SENTENCE}\nS#3. 옥상 / 낮\nS#4. 바다 / 밤"
+
+    assert [(piece.heading, piece.text) for piece in split([Block(text)])] == [
+        ("S#2. 극장 / 밤", f"S#1. 헌책방 / 낮\n\nS#2. 극장 / 밤\n{SENTENCE}"),
+        ("S#4. 바다 / 밤", "S#3. 옥상 / 낮\nS#4. 바다 / 밤"),
+    ]
+
+
+def test_headings_without_end_make_no_chunks_without_end() -> None:
+    assert len(split([Block("S1.\n" * 50_000)])) < 1_000
+
+
+def test_what_falls_into_too_many_pieces_is_too_large() -> None:
+    with pytest.raises(PermanentError) as refused:
+        artefact_of(document(), Parsed(blocks=[Block("S1.\n글\n" * 20_001)], pages=None, language="ko"))
+
+    assert refused.value.code == "too_large"
+
+
+def test_many_pieces_are_no_fault() -> None:
+    artefact = artefact_of(document(), Parsed(blocks=[Block("S1.\n글\n" * 20_000)], pages=None, language="ko"))
+
+    assert len(artefact.pieces) == 20_000
+
+
+def document() -> Document:
+    """A document that is being read."""
+    known = {"id": "d", "project_id": "p", "user_id": "ana", "job_id": "j", "file_name": "대본.txt", "file_size": 1}
+    rest = dict.fromkeys(set(Document.__slots__) - known.keys())
+    return Document(**{**rest, **known, "sha256": "0"})
 
 
 def test_a_long_scene_keeps_its_heading_on_every_chunk_and_its_sentences_whole() -> None:

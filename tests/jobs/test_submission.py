@@ -1,14 +1,19 @@
 """One transaction accepts a job; a key makes one job however often it is used; a refusal leaves nothing."""
 
 import asyncio
+import contextlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 
 from generation_service.database import Database
 from generation_service.database.tables import counters, events, idempotency_keys, jobs
 from generation_service.errors import Refused
 from generation_service.jobs import submission
+from generation_service.jobs.ids import new_job_id
 from generation_service.jobs.model import IdempotencyKey, NewJob
 from generation_service.jobs.submission import Admission
 from tests.support.toy import Core, ToyKind, nothing
@@ -88,6 +93,32 @@ async def test_a_callers_limit_holds_exactly_over_many_at_once(database: Databas
     refused = [answer for answer in answers if isinstance(answer, Refused)]
     assert len(answers) - len(refused) == 10
     assert {(answer.code, answer.status) for answer in refused} == {("caller_over_limit", 429)}
+
+
+def test_two_batches_cannot_pass_a_callers_limit_together(postgresql_database: Database) -> None:
+    database, admission = postgresql_database, Admission(max_live=9999, max_live_per_user=1000, max_attempts=4)
+    both = threading.Barrier(2)
+
+    def meet(_connection: Connection) -> None:
+        """Both are let in before either is committed, where nothing keeps them from it."""
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait(timeout=0.3)
+
+    def submit(count: int) -> str:
+        wanted = [replace(WANTED, id=new_job_id()) for _ in range(count)]
+        within = meet if count == 400 else None
+        try:
+            database.write_now(lambda c: submission.submit_batch(c, wanted, admission, within=within))
+        except Refused as refused:
+            return refused.code
+        return "accepted"
+
+    submit(300)
+    with ThreadPoolExecutor(2) as pool:
+        answers = sorted(pool.map(submit, [400, 400]))
+
+    assert answers == ["accepted", "caller_over_limit"]
+    assert rows(database, jobs) == 700
 
 
 async def test_a_project_is_its_first_users_and_nobody_elses(database: Database) -> None:

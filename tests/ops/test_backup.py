@@ -1,5 +1,6 @@
 """A backup of a running service: an empty machine finds everything in it; a spoiled one touches nothing."""
 
+import asyncio
 import json
 import sqlite3
 import subprocess
@@ -220,7 +221,7 @@ class Place:
 
     async def restore(self, path: Path, *, force: bool = False) -> restore.Outcome:
         manifest = verified(path)
-        await restore.check(self.settings, manifest, force=force)
+        await restore.check(self.settings, manifest, PostgresTools(), force=force)
         return await restore.restore(self.settings, path, manifest, PostgresTools())
 
 
@@ -314,7 +315,7 @@ async def test_a_spoiled_backup_is_refused_before_anything_is_touched(archive: P
 async def test_what_does_not_fit_is_one_line(archive: Path, place: Places, tmp_path: Path) -> None:
     with writing(tmp_path / "newer.tar") as writer:
         writer.add("database", archive)
-        writer.close({"engine": "sqlite", "schema": "9999", "figures": {}})
+        writer.close({"created_at": "now", "engine": "sqlite", "schema": "9999", "figures": {}})
 
     assert "9999" in await refusal(place("empty").restore(tmp_path / "newer.tar"))
     postgres = place("empty", database_url="postgresql://nobody@/nowhere?host=/nonexistent")
@@ -455,6 +456,24 @@ def test_scripts_speak_both_languages_and_refuse_wrong_use(machine: Any, sqlite_
         assert host.run(*words).returncode == 2, words
     for script in ("backup.sh", "restore.sh"):
         assert host.run(script, "--help").returncode == 0
+
+
+async def test_a_trial_says_what_is_in_the_way(
+    archive: Path, place: Places, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    empty, taken = place("empty"), place("taken")
+    await taken.fill("other")
+
+    def tried(where: Place, *words: str) -> int:
+        monkeypatch.setattr(restore, "load_settings", lambda: where.settings)
+        return restore.main([str(archive), "--dry-run", *words])
+
+    # Each has an event loop of its own.
+    assert await asyncio.to_thread(tried, empty) == 0
+    assert await asyncio.to_thread(tried, taken) == 1
+    assert say("restore.database_not_empty") in capsys.readouterr().err
+    assert await asyncio.to_thread(tried, taken, "--json") == 1
+    assert json.loads(capsys.readouterr().out)["obstacle"] == say("restore.database_not_empty")
 
 
 @dataclass

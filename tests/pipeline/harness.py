@@ -221,8 +221,7 @@ def _blocks(path: Path) -> list[Any]:
     names = {".pdf": ("pdf", "read"), ".docx": ("word", "read"), ".md": ("plain", "read_markdown")}
     module, function = names.get(path.suffix, ("plain", "read_text"))
     read = getattr(importlib.import_module(f"generation_service.reader.{module}"), function)
-    blocks = read(path, LIMITS)
-    return list(blocks[0] if isinstance(blocks, tuple) else blocks)
+    return list(read(path, LIMITS).blocks)
 
 
 def context_of(

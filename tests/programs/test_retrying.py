@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, event
 
-from generation_service.database.programs import program_files, program_retries, program_retry_files
+from generation_service.database import db_now
+from generation_service.database.programs import program_files, program_retries, program_retry_files, programs
 from generation_service.database.tables import documents, jobs
+from generation_service.documents.doomed import ObjectSweeper
 from generation_service.errors import Refused
 from generation_service.jobs.model import Job
-from generation_service.programs import Accepted, ProgramFile
+from generation_service.jobs.pruning import prune_jobs
+from generation_service.programs import Accepted, ProgramFile, deletion
 from generation_service.programs.reopening import reopen_taken
 from generation_service.programs.retrying import begin_by_hand
 from tests.documents import files
@@ -286,7 +289,7 @@ async def test_a_deleted_program_is_gone_and_what_waits_of_it_is_cancelled(shelf
     cancelled = await shelf.programs.delete(accepted.program.id, "ana")
 
     assert {job.id for job in cancelled} == {job.id for job in accepted.jobs[1:]}
-    assert {row.status for row in shelf.rows(documents)} == {"completed", "failed"}
+    assert [row.status for row in shelf.rows(documents)] == ["completed"]
     for asked in (shelf.programs.get, shelf.programs.files, shelf.programs.retries, shelf.programs.delete):
         with pytest.raises(Refused) as refused:
             await asked(accepted.program.id, "ana")
@@ -295,10 +298,62 @@ async def test_a_deleted_program_is_gone_and_what_waits_of_it_is_cancelled(shelf
     assert (await shelf.upload(("a.txt", SCRIPT), key="once")).replayed is False
 
 
+async def test_nothing_that_was_not_read_outlives_its_program(shelf: Shelf) -> None:
+    # Given a program with a file that is read, one that failed and one that waits
+    accepted = await shelf.upload(("a.txt", SCRIPT), ("잠김.pdf", files.encrypted_pdf()), ("b.txt", b"b"))
+    await shelf.run(accepted.jobs[:2])
+    (good, *others) = await shelf.files(accepted.program.id)
+
+    # When it is deleted, and what is doomed has been swept
+    await shelf.programs.delete(accepted.program.id, "ana")
+    await ObjectSweeper(shelf.database, shelf.objects).sweep()
+
+    # Then the document that is read is all that is left, and no row names another
+    assert [row.id for row in shelf.rows(documents)] == [good.document_id]
+    assert {key.split("/")[3] for key in shelf.stored()} == {good.document_id}
+    left = {row.position: row.document_id for row in shelf.rows(program_files)}
+    assert left == {0: good.document_id, **{one.position: None for one in others}}
+
+
+async def test_more_failed_files_than_one_batch_go_with_their_program(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deletion, "_BATCH", 2)
+    accepted = await with_failures(shelf, 4)
+    await shelf.programs.delete(accepted.program.id, "ana")
+
+    assert [row.status for row in shelf.rows(documents)] == ["completed"]
+    assert [row.settled_at is not None for row in shelf.rows(programs)] == [True]
+
+
+async def test_a_failed_file_can_be_retried_however_long_ago_it_failed(shelf: Shelf) -> None:
+    accepted = await with_failures(shelf, 2)
+    shelf.change(jobs, {"completed_at": db_now(-3600)})
+    assert shelf.database.write_now(lambda connection: prune_jobs(connection, 0)) == 1  # of the one that is read
+
+    _, reopened = await shelf.retry(accepted.program.id, "document")
+    assert [job.status for job in await shelf.run(reopened)] == ["completed"] * 2
+
+    # And with its program its job goes, too
+    await shelf.programs.delete(accepted.program.id, "ana")
+    shelf.change(jobs, {"completed_at": db_now(-3600)})
+    assert shelf.database.write_now(lambda connection: prune_jobs(connection, 0)) == 3
+
+
+async def test_a_file_that_an_operator_has_read_anew_says_so(shelf: Shelf) -> None:
+    accepted = await with_failures(shelf, 1)
+    (before, *_) = await shelf.files(accepted.program.id)
+    await shelf.core.jobs.reopen(accepted.jobs[0].id, "preprocessing")
+
+    (after, *_) = await shelf.files(accepted.program.id)
+    assert (before.stage, before.artefact_key is None) == ("document", False)
+    assert (after.status, after.stage, after.artefact_key) == ("pending", "preprocessing", None)
+
+
 async def test_a_deletion_that_was_cut_off_is_gone_on_with(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     accepted = await shelf.upload(("a.txt", SCRIPT), ("b.txt", b"b"))
 
-    def lost(*_: object) -> None:
+    def lost(*_: object, **__: object) -> None:
         raise LookupError
 
     with monkeypatch.context() as patched:

@@ -8,7 +8,7 @@ import pytest
 
 from generation_service.database import db_now
 from generation_service.database.programs import program_files
-from generation_service.database.tables import firings, leases, schedules
+from generation_service.database.tables import alerts, firings, leases, schedules
 from generation_service.jobs import schedules as jobs_schedules
 from generation_service.jobs.model import Job, NewJob
 from generation_service.programs import Accepted, ProgramFile, RetryRules
@@ -58,6 +58,7 @@ async def test_a_file_is_tried_after_its_delays_and_then_quarantined(shelf: Shel
     assert (file.auto_retry_count, file.retry_count, file.quarantined, file.runs) == (3, 4, True, 5)
     told = [alert for alert in shelf.alerts() if alert[0] == "file_quarantined"]
     assert told == [("file_quarantined", file.document_id)]
+    assert shelf.rows(alerts, alerts.c.type == "file_quarantined")[0].detail["retries"] == 4
     shelf.age(100_000)
     assert await scheduled(shelf) == 0
     assert (await shelf.state(accepted.program.id)).next_retry_at is None

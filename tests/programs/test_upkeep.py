@@ -6,12 +6,15 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 
-from generation_service.database.programs import program_files, program_retries, programs
+from generation_service.database import db_now
+from generation_service.database.programs import program_files, program_retries, program_retry_files, programs
 from generation_service.errors import DatabaseUnavailable
 from generation_service.jobs.model import Job
-from generation_service.programs import Accepted, ProgramFile, Retry
+from generation_service.programs import Accepted, ProgramFile, Retry, Thresholds
 from generation_service.programs import upkeep as upkeep_module
+from generation_service.programs.troubles import tell
 from tests.documents import files
 from tests.programs.conftest import SCRIPT, Delivered, Shelf, upkeep_of
 from tests.support.toy import until
@@ -251,6 +254,44 @@ async def test_a_program_that_keeps_failing_is_told_of_once(shelf: Shelf) -> Non
     await retried(shelf, accepted)
 
     assert seen == [0, 1, 1, 1]
+
+
+@pytest.mark.parametrize("given", [{"alert_program_retries": 2, "alert_retry_failure_percent": 0.0}])
+async def test_however_long_a_program_keeps_failing_it_is_told_of_once(shelf: Shelf) -> None:
+    accepted = await failed_in_storing(shelf, 1)
+    program_id = accepted.program.id
+
+    def one_more(connection: Any, number: int) -> None:
+        retry = {"id": f"{number:036}", "program_id": program_id, "retry_type": "all", "source": "user"}
+        connection.execute(insert(program_retries).values(**retry, created_at=db_now(), completed_at=db_now()))
+        file = {"retry_id": retry["id"], "position": 0, "stage": "document", "outcome": "failed"}
+        connection.execute(insert(program_retry_files).values(**file))
+        tell(connection, program_id, Thresholds.of(shelf.settings))
+
+    shelf.database.write_now(lambda connection: [one_more(connection, number) for number in range(60)])
+
+    assert shelf.alerts() == [("program_keeps_failing", program_id)]
+
+
+@pytest.mark.parametrize(
+    "given", [{"alert_retry_failure_count": 4, "alert_retry_failure_percent": 50.0, "alert_program_retries": 3}]
+)
+async def test_retries_of_what_was_never_stored_are_no_trouble(shelf: Shelf) -> None:
+    # Given ten retries of a file that was turned away at the door
+    empty = await shelf.upload(("빈.txt", b""))
+    for _ in range(10):
+        await shelf.retry(empty.program.id)
+        await shelf.keep_up()
+
+    # When another file's retry fails, with which they would be looked at
+    accepted = await shelf.upload(("빈.txt", b""), ("a.txt", SCRIPT))
+    shelf.objects.refused.add(f"preprocessed-{accepted.jobs[0].id}")
+    await shelf.run(accepted.jobs)
+    shelf.change(program_files, {"at_once_retried": True})
+    await retried(shelf, accepted)
+
+    assert len(shelf.rows(program_retries)) == 11
+    assert shelf.alerts() == []
 
 
 @pytest.mark.parametrize("given", [{"alert_program_retries": 2, "alert_retry_failure_percent": 0.0}])

@@ -1,6 +1,6 @@
 """What tests of the index share: an embedding server, a client of it, and a PostgreSQL that has pgvector."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
@@ -12,6 +12,8 @@ from tests.support.embeddings import EmbeddingServerDouble
 from tests.support.servers import PostgresDatabases
 
 MODEL = "hash-64"
+FORMER, LATTER = "former-64", "latter-32"
+ELSEWHERE = "another process with the latter model"
 
 
 @pytest.fixture
@@ -25,6 +27,16 @@ async def embedder(served: EmbeddingServerDouble) -> AsyncIterator[EmbeddingServ
     client = EmbeddingServer(served.base_url, MODEL, api_key="key-of-tests")
     yield client
     await client.aclose()
+
+
+@pytest.fixture
+async def client(served: EmbeddingServerDouble) -> AsyncIterator[Callable[[str], EmbeddingServer]]:
+    """Clients of one server, one for each model that is configured, and for another process; four texts a call."""
+    wanted = {FORMER: FORMER, LATTER: LATTER, ELSEWHERE: LATTER}
+    clients = {name: EmbeddingServer(served.base_url, model, batch=4, concurrency=2) for name, model in wanted.items()}
+    yield clients.__getitem__
+    for one in clients.values():
+        await one.aclose()
 
 
 @pytest.fixture(scope="session")

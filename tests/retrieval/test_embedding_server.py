@@ -64,6 +64,8 @@ async def test_so_many_calls_are_made_at_once_and_one_is_kept_for_who_waits(serv
         (Fault(200, body=b'{"data": [{"index": 0, "embedding": ["x"]}]}'), "embedding_unreadable", None),
         (Fault(200, body=b'{"data": [{"index": 0, "embedding": [NaN]}]}'), "embedding_unreadable", None),
         (Fault(200, body=b" " * 300_000), "embedding_unreadable", None),
+        (Fault(200, body=b"[" * 200_000), "embedding_unreadable", None),
+        (Fault(200, body=b'{"data": [{"index": 0, "embedding": [1%s]}]}' % (b"0" * 400)), "embedding_unreadable", None),
         (Fault(200, (("Content-Encoding", "gzip"),), b"no gzip"), "embedding_unreachable", None),
     ],
 )
@@ -98,6 +100,18 @@ async def test_what_does_not_pass_is_permanent(
 
     assert failed.value.code == code
     assert len(served.calls) == 1
+
+
+async def test_a_cost_that_nobody_can_store_is_estimated(
+    embedder: EmbeddingServer, served: EmbeddingServerDouble
+) -> None:
+    answer = {"data": [{"index": 0, "embedding": [1.0]}], "usage": {"prompt_tokens": 10**30}}
+    served.fail(Fault(200, body=json.dumps(answer).encode()))
+    spent: list[Usage] = []
+
+    await embedder.embed(["글"], spend=spent.append)
+
+    assert 0 < spent[0].input_tokens < 10
 
 
 async def test_a_server_that_says_nothing_is_not_waited_for(served: EmbeddingServerDouble) -> None:

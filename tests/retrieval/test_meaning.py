@@ -6,12 +6,11 @@ import random
 from collections.abc import Sequence
 
 import pytest
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, select, text
 
 from generation_service.database import Database
 from generation_service.database.tables import chunk_vectors, index_generations
 from generation_service.embeddings.server import EmbeddingServer
-from generation_service.errors import PermanentError, TransientError
 from generation_service.jobs.model import Usage
 from generation_service.retrieval import Indexer, NewChunk, Passage, Retriever, add_chunks, remove_chunks
 from generation_service.retrieval.questions import Questions
@@ -226,32 +225,6 @@ async def test_no_question_is_embedded_before_there_is_a_vector(
 
     assert (await Retriever(database, embedder).find("p", "정전"))[0].source_id == "극장"
     assert served.calls == []
-
-
-async def test_indexing_fails_where_the_model_fails_and_leaves_nothing(
-    database: Database, embedder: EmbeddingServer, served: EmbeddingServerDouble
-) -> None:
-    for fault, error in ((Fault(503), TransientError), (Fault(400), PermanentError)):
-        served.fail(fault)
-        with pytest.raises(error):
-            await indexed(database, embedder, corpus())
-
-    assert counted(database) == 0
-
-
-async def test_vectors_of_another_dimension_are_refused(
-    database: Database, embedder: EmbeddingServer, caplog: pytest.LogCaptureFixture
-) -> None:
-    await indexed(database, embedder, corpus())
-    database.write_now(lambda connection: connection.execute(update(index_generations).values(dimension=32)))
-
-    with pytest.raises(PermanentError) as refused:
-        await indexed(database, embedder, [chunk("neu", "새 글")])
-
-    assert refused.value.code == "embedding_dimension"
-    assert "reindex --anew" in caplog.text
-    question = await Retriever(database, embedder).find("p", "정전", limit=1)
-    assert question[0].source_id == "극장"
 
 
 async def test_processes_that_begin_at_once_begin_one_generation(database: Database, embedder: EmbeddingServer) -> None:

@@ -1,10 +1,9 @@
 """Another model: an index is built beside the one in use, resumed where it was cut, and takes its place at once."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import pytest
 from sqlalchemy import func, select
 
 from generation_service.database import Database
@@ -25,24 +24,13 @@ from generation_service.retrieval import (
     request_reindex,
 )
 from generation_service.retrieval.questions import Questions
+from tests.retrieval.conftest import ELSEWHERE, FORMER, LATTER
 from tests.retrieval.test_finding import PASSAGES, chunk
 from tests.support.embeddings import EmbeddingServerDouble, Fault
 from tests.support.toy import Core
 
-FORMER, LATTER = "former-64", "latter-32"
-ELSEWHERE = "another process with the latter model"
 ADMISSION = Admission(max_live=100, max_live_per_user=100, max_attempts=4)
 CHUNKS = [chunk(name, words) for name, words in PASSAGES.items()]
-
-
-@pytest.fixture
-async def client(served: EmbeddingServerDouble) -> AsyncIterator[Callable[[str], EmbeddingServer]]:
-    """Clients of one server, one for each model that is configured, and for another process; four texts a call."""
-    wanted = {FORMER: FORMER, LATTER: LATTER, ELSEWHERE: LATTER}
-    clients = {name: EmbeddingServer(served.base_url, model, batch=4, concurrency=2) for name, model in wanted.items()}
-    yield clients.__getitem__
-    for one in clients.values():
-        await one.aclose()
 
 
 async def index(database: Database, embedder: EmbeddingServer, *chunks: NewChunk) -> None:

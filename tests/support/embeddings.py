@@ -58,6 +58,10 @@ class EmbeddingServerDouble:
         """Answer the next calls with these."""
         self._faults += faults
 
+    def mend(self) -> None:
+        """Answer as a server does from now on."""
+        self._faults.clear()
+
     def hold(self) -> None:
         """Keep every call waiting, until `release`."""
         self._open.clear()

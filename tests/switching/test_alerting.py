@@ -147,6 +147,66 @@ async def test_after_a_day_it_is_given_up_and_said(database: Database, caplog: p
     assert [record.levelname for record in lines(caplog, "alert_given_up")] == ["ERROR"]
 
 
+async def test_after_a_day_without_any_process_it_is_not_given_up_at_its_first_try(database: Database) -> None:
+    add(database)
+    change(database, created_at=db_now(-25 * 3600))
+    await AlertTeller(database=database, webhook_url=_AWAY).tell()
+
+    assert (row(database).due_at is not None, row(database).tries) == (True, 1)
+
+
+async def test_who_is_killed_before_the_log_says_it_leaves_it_to_be_said(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    add(database)
+    change(database, tries=1, due_at=db_now())  # taken by somebody, and due again since nobody has told it
+    await AlertTeller(database=database, webhook_url=None).tell()
+
+    assert len(lines(caplog)) == 1
+    assert row(database).told_at is not None
+
+
+async def test_who_is_to_stop_does_not_wait_for_all_that_is_due(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given many alerts, and a webhook that says nothing for now
+    asked, answer, tried = asyncio.Event(), asyncio.Event(), 0
+
+    async def silent(*_: object, **__: object) -> str:
+        nonlocal tried
+        tried += 1
+        asked.set()
+        await answer.wait()
+        return "TimeoutError"
+
+    monkeypatch.setattr(webhook, "post", silent)
+    for number in range(30):
+        add(database, number)
+    teller = AlertTeller(database=database, webhook_url=_AWAY)
+    teller.start()
+    await asyncio.wait_for(asked.wait(), 20)
+
+    # When the process is to stop in the middle of its first few
+    stopping = asyncio.create_task(teller.stop())
+    await asyncio.sleep(0)
+    answer.set()
+    await asyncio.wait_for(stopping, 20)
+
+    # Then the others are left to another process
+    assert 0 < tried <= 4
+
+
+async def test_a_turn_is_one_batch(database: Database, hook: Hook) -> None:
+    for number in range(30):
+        add(database, number)
+    teller = AlertTeller(database=database, webhook_url=hook.url)
+    await teller.tell()
+    after_one = len(hook.told)
+    await teller.tell()
+
+    assert (after_one, len(hook.told)) == (20, 30)
+
+
 async def test_who_is_killed_while_telling_leaves_it_due_again(
     database: Database, hook: Hook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,7 +233,8 @@ async def test_who_is_killed_while_telling_leaves_it_due_again(
 async def test_many_tellers_at_once_tell_each_alert_once(database: Database, hook: Hook) -> None:
     for number in range(30):
         add(database, number)
-    await asyncio.gather(*(AlertTeller(database=database, webhook_url=hook.url).tell() for _ in range(4)))
+    for _ in range(2):
+        await asyncio.gather(*(AlertTeller(database=database, webhook_url=hook.url).tell() for _ in range(4)))
 
     assert sorted(told["subject"] for told in hook.told) == sorted(f"d{number}" for number in range(30))
     assert counted(database) == 30

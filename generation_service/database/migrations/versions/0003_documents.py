@@ -4,6 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from generation_service.database.types import Json, UtcDateTime, Vector
+from generation_service.errors import ConfigurationError
 
 revision = "0003"
 down_revision = "0002"
@@ -17,6 +18,8 @@ _RENAMED = {
     "started_at": "processing_started_at",
     "completed_at": "processing_completed_at",
 }
+# What the version before knows no kind of: their jobs would wait, and be submitted, for ever.
+_KINDS = "('program_file', 'program_retries', 'reindex')"
 _TABLES = (
     "alerts",
     "doomed_objects",
@@ -51,6 +54,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    _refuse_live_jobs()
+    op.execute(f"DELETE FROM schedules WHERE kind IN {_KINDS}")
     for name in reversed(_TABLES):
         op.drop_table(name)
     for name in ("ix_documents_user_size", "ix_documents_project_sha256", "ix_documents_processing_status"):
@@ -60,6 +65,16 @@ def downgrade() -> None:
     for before, after in _RENAMED.items():
         op.execute(f"ALTER TABLE documents RENAME COLUMN {after} TO {before}")
     op.create_index("ix_documents_status", "documents", ["status"])
+
+
+def _refuse_live_jobs() -> None:
+    live = f"SELECT count(*) FROM jobs WHERE kind IN {_KINDS} AND status IN ('pending', 'running')"
+    count = op.get_bind().execute(sa.text(live)).scalar_one()
+    if count:
+        raise ConfigurationError(
+            f"{count} jobs of kinds {_KINDS[1:-1]} wait or run, which the version before does not know: "
+            "let them end or cancel them, stop the service, and try again; nothing was changed"
+        )
 
 
 def _create_alerts() -> None:

@@ -15,11 +15,13 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
+from sqlalchemy import delete
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
 from generation_service.bootstrap import open_database
 from generation_service.database import Database, schema
+from generation_service.database.operations import processes
 from generation_service.errors import ConfigurationError, DatabaseUnavailable, ServiceError
 from generation_service.objects import ObjectStore
 from generation_service.settings import Settings, load_settings
@@ -102,6 +104,8 @@ async def restore(settings: Settings, path: Path, manifest: Manifest, tools: Pos
             await asyncio.to_thread(load, database, file, tools)
             found = await database.read(figures)
             version = await asyncio.to_thread(schema.migrate, database)
+            # Whoever served and ran jobs did so elsewhere: here they are no crashed ones, and none that are alive.
+            await database.write(lambda connection: connection.execute(delete(processes)).rowcount)
             unowned = await database.write(partial(doom_unowned, keys=manifest.keys))
         finally:
             close(database)

@@ -37,7 +37,8 @@ def cancel_live(connection: Connection, program_id: str, accepted_jobs: Jobs) ->
         ended = (accepted_jobs.cancel_within(connection, job_id, counted=False) for job_id in ids)
         cancelled = [job for job in ended if job is not None]
         _forget_unread(connection, documents.c.job_id.in_(ids))
-        counters.count(connection, "ended", len(cancelled))
+        if cancelled:
+            counters.count(connection, "ended", len(cancelled))
         return cancelled
     if connection.execute(select(program_files.c.position).where(*live).limit(1)).first() is not None:
         return []

@@ -58,7 +58,8 @@ def reopen_taken(connection: Connection, program_id: str, accepted_jobs: Jobs) -
             lost[row.job_id] = "cancelled"
     for job_id, reason in lost.items():
         _give_up(connection, job_id, reason)
-    counters.count(connection, "reopened", len(reopened))
+    if reopened:
+        counters.count(connection, "reopened", len(reopened))
     return Reopened(reopened, len(lost))
 
 

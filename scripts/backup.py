@@ -18,15 +18,15 @@ from sqlalchemy import Connection, select
 
 from generation_service.database import Database
 from generation_service.database.tables import documents
-from generation_service.errors import ConfigurationError, DatabaseUnavailable, ServiceError
+from generation_service.errors import ConfigurationError
 from generation_service.objects import ObjectMissing, ObjectStore
 from generation_service.settings import Settings, load_settings
 from scripts.backup_archive import DATABASE, OBJECTS, Manifest, Writer, writing
 from scripts.backup_database import PostgresTools, dump
 from scripts.backup_figures import figures
-from scripts.backup_telling import tell_figures
+from scripts.backup_telling import ended, tell_figures
 from scripts.existing_database import close, open_existing
-from scripts.tool import DONE, INTERRUPTED, LEFT, WRONG_USE, say, show, show_json, tell
+from scripts.tool import DONE, LEFT, say, show, show_json, tell
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -51,27 +51,19 @@ class Outcome:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Make it and say what it holds; the exit code."""
     asked = read_arguments(arguments)
+    return ended(lambda: _main(asked))
+
+
+def _main(asked: argparse.Namespace) -> int:
+    settings = load_settings()
+    path = _path(asked)
+    database = open_existing(settings)
+    if database is None:
+        raise ConfigurationError(say("migration.no_database"))
     try:
-        settings = load_settings()
-        path = _path(asked)
-        database = open_existing(settings)
-        if database is None:
-            raise ConfigurationError(say("migration.no_database"))
-        try:
-            return _plan(database, path, asked) if asked.dry_run else _run(settings, database, path, asked)
-        finally:
-            close(database)
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except DatabaseUnavailable:
-        tell(say("migration.database_away"))
-        return LEFT
-    except OSError as error:
-        tell(say("backup.no_room", reason=error.strerror))
-        return LEFT
-    except ServiceError as error:
-        tell(error.message)
-        return WRONG_USE if isinstance(error, ConfigurationError) else LEFT
+        return _plan(database, path, asked) if asked.dry_run else _run(settings, database, path, asked)
+    finally:
+        close(database)
 
 
 def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:

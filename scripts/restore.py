@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError
 from generation_service.bootstrap import open_database
 from generation_service.database import Database, schema
 from generation_service.database.operations import processes
-from generation_service.errors import ConfigurationError, DatabaseUnavailable, ServiceError
+from generation_service.errors import ConfigurationError, ServiceError
 from generation_service.objects import ObjectStore
 from generation_service.settings import Settings, load_settings
 from generation_service.switching.processes import alive
@@ -30,10 +30,10 @@ from scripts.backup_archive import DATABASE, MANIFEST, OBJECTS, Manifest, extrac
 from scripts.backup_aside import ASIDE, anything_aside, bring_back
 from scripts.backup_database import PostgresTools, load, server_version
 from scripts.backup_figures import figures, holds_anything
-from scripts.backup_telling import tell_figures
+from scripts.backup_telling import ended, tell_figures
 from scripts.existing_database import close
 from scripts.restore_unowned import doom_unowned
-from scripts.tool import DONE, INTERRUPTED, LEFT, WRONG_USE, say, show, show_json, tell
+from scripts.tool import DONE, LEFT, say, show, show_json, tell
 
 _PIECE_BYTES = 1024 * 1024
 _SMALL_BYTES = 4 * 1024 * 1024
@@ -62,21 +62,7 @@ class Outcome:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Restore and say what was found; the exit code."""
     asked = read_arguments(arguments)
-    try:
-        settings = load_settings()
-        path = asked.from_folder / asked.file
-        return asyncio.run(_run(settings, path, asked))
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except DatabaseUnavailable:
-        tell(say("migration.database_away"))
-        return LEFT
-    except OSError as error:
-        tell(say("backup.no_room", reason=error.strerror))
-        return LEFT
-    except ServiceError as error:
-        tell(error.message)
-        return WRONG_USE if isinstance(error, ConfigurationError) else LEFT
+    return ended(lambda: asyncio.run(_run(load_settings(), asked.from_folder / asked.file, asked)))
 
 
 def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -5,12 +5,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, select, true
 
 from generation_service.database import db_now
 from generation_service.database.programs import program_files, program_retries, program_retry_files, programs
 from generation_service.programs.model import STAGES, Hopeless, Retry, RetryStats, Skipped
-from generation_service.programs.summaries import visible_to
 
 _NAME = ("position", "file_name")
 _COLUMNS = ("id", "program_id", "retry_type", "source", "created_at")
@@ -19,18 +18,19 @@ _COLUMNS = ("id", "program_id", "retry_type", "source", "created_at")
 def find_retries(connection: Connection, *conditions: ColumnElement[bool]) -> list[Retry]:
     """The retries that meet the conditions, the oldest first."""
     found = connection.execute(select(program_retries).where(*conditions).order_by(program_retries.c.id)).all()
-    ids = [row.id for row in found]
+    ids = select(program_retries.c.id).where(*conditions)  # not their values: there may be more than a statement takes
     counts, named, ended = _counts(connection, ids), _named(connection, ids), _ended(connection, ids)
     return [_retry(row, counts[row.id], named[row.id], ended.get(row.id)) for row in found]
 
 
 def stats_of(connection: Connection, user_id: str | None) -> RetryStats:
-    """How the retries of this user's files ended."""
+    """How the retries of this user's files ended, those of programs that were deleted since included."""
+    whose = true() if user_id is None else programs.c.user_id == user_id
     mine = (
         select(program_retry_files.c.outcome, func.count().label("files"))
         .join(program_retries, program_retries.c.id == program_retry_files.c.retry_id)
         .join(programs, programs.c.id == program_retries.c.program_id)
-        .where(visible_to(user_id), program_retry_files.c.outcome.in_(["success", "failed"]))
+        .where(whose, program_retry_files.c.outcome.in_(["success", "failed"]))
         .group_by(program_retry_files.c.outcome)
     )
     counts = {row.outcome: row.files for row in connection.execute(mine)}
@@ -40,7 +40,7 @@ def stats_of(connection: Connection, user_id: str | None) -> RetryStats:
     return RetryStats(total=total, successful=successful, failed=failed, success_rate=rate)
 
 
-def _counts(connection: Connection, ids: Sequence[str]) -> Mapping[str, Mapping[tuple[str, str | None], int]]:
+def _counts(connection: Connection, ids: Select[tuple[str]]) -> Mapping[str, Mapping[tuple[str, str | None], int]]:
     """How many files of each retry had failed in which stage and came to which outcome."""
     columns = (program_retry_files.c.retry_id, program_retry_files.c.stage, program_retry_files.c.outcome)
     counted = select(*columns, func.count().label("files")).where(program_retry_files.c.retry_id.in_(ids))
@@ -50,7 +50,7 @@ def _counts(connection: Connection, ids: Sequence[str]) -> Mapping[str, Mapping[
     return counts
 
 
-def _of_retries(ids: Sequence[str], *columns: ColumnElement[Any]) -> Select[Any]:
+def _of_retries(ids: Select[tuple[str]], *columns: ColumnElement[Any]) -> Select[Any]:
     """What is asked of these retries and of their files, `retry_id` first."""
     in_program = program_files.c.program_id == program_retries.c.program_id
     return (
@@ -61,7 +61,7 @@ def _of_retries(ids: Sequence[str], *columns: ColumnElement[Any]) -> Select[Any]
     )
 
 
-def _named(connection: Connection, ids: Sequence[str]) -> Mapping[str, list[Skipped | Hopeless]]:
+def _named(connection: Connection, ids: Select[tuple[str]]) -> Mapping[str, list[Skipped | Hopeless]]:
     """The files that each retry did not try, with the reason, in their order."""
     columns = (program_retry_files.c.outcome, program_retry_files.c.reason, *(program_files.c[name] for name in _NAME))
     wanted = _of_retries(ids, *columns).where(program_retry_files.c.reason.is_not(None))
@@ -72,7 +72,7 @@ def _named(connection: Connection, ids: Sequence[str]) -> Mapping[str, list[Skip
     return named
 
 
-def _ended(connection: Connection, ids: Sequence[str]) -> Mapping[str, datetime]:
+def _ended(connection: Connection, ids: Select[tuple[str]]) -> Mapping[str, datetime]:
     """When the last file of each retry ended: stands in until the upkeep has written down the retry's own end."""
     last = func.max(func.coalesce(program_files.c.ended_at, db_now()))  # null: a later retry has it already
     wanted = _of_retries(ids, last.label("ended_at")).where(program_retries.c.completed_at.is_(None))

@@ -33,7 +33,11 @@ class DocumentSettings(BaseSettings):
     ocr_command: str = Field("tesseract", description="program that reads images of text, where use_multimodal asks it")
     ocr_languages: str = Field("kor+eng", description="languages that it is told to look for")
     ocr_max_pages: int = Field(100, ge=1, description="pages of one document that it reads; a longer one is refused")
-    ocr_wall_seconds: float = Field(300.0, gt=0, description="its longest run over one document")
+    ocr_wall_seconds: float = Field(
+        300.0,
+        gt=0,
+        description="its longest run over one document; with 1,200 of waiting for a turn it must fit a step",
+    )
 
     # Finding passages
     embedding_base_url: str | None = Field(

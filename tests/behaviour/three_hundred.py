@@ -1,8 +1,8 @@
 """A program of many files of every kind, some of which cannot be read, and somebody who never stops counting them."""
 
+import contextlib
 import itertools
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -143,10 +143,8 @@ def watched(batch: Batch) -> Iterator[Watcher]:
 
     def run() -> None:
         while not over.is_set():
-            try:
+            with contextlib.suppress(OSError, httpx2.HTTPError):
                 watcher.look()
-            except (OSError, httpx2.HTTPError):
-                time.sleep(0.1)
             over.wait(0.1)
 
     thread = threading.Thread(target=run)

@@ -281,6 +281,8 @@ async def test_the_figures_count_files_that_have_an_outcome(shelf: Shelf) -> Non
     await shelf.run(reopened[2:])
     assert (await shelf.programs.stats("ana")).success_rate == 0.6667
     assert (await shelf.programs.stats("ben")).total == 0
+    await shelf.programs.delete(accepted.program.id, "ana")
+    assert (await shelf.programs.stats("ana")).total == 3  # what was tried, was
 
 
 async def test_a_deleted_program_is_gone_and_what_waits_of_it_is_cancelled(shelf: Shelf) -> None:

@@ -28,11 +28,13 @@ from generation_service.jobs.recovery import Recovery
 from generation_service.jobs.routing import current_mode
 from generation_service.jobs.schedules import Schedule
 from generation_service.jobs.service import Jobs
+from generation_service.jobs.signs import Sign, Signs, waits_for
 from generation_service.llm import LanguageModel, open_model
 from generation_service.objects import ObjectStore
 from generation_service.programs import Programs, RetryRules, Upkeep
 from generation_service.search import SearchProvider, open_search
 from generation_service.settings import Settings
+from generation_service.switching import switches
 from generation_service.switching.alerting import AlertTeller
 from generation_service.switching.mode import environment_says
 from generation_service.switching.operations import Operations
@@ -60,6 +62,7 @@ class Runtime:
     process: str
     settings: Settings
     database: Database
+    signs: Signs
     telemetry: JobTelemetry
     wakeups: Fanout
     jobs: Jobs
@@ -98,12 +101,15 @@ class Runtime:
         self.wakeups.start()
         self.heartbeat.start()
         counting = Loop(name="totals", turn=self._store_totals, pause_seconds=_TOTALS_SECONDS)
-        ticker = Loop(name="ticker", turn=self.fire_schedules, pause_seconds=_TICK_SECONDS)
-        state = StateFollower(database=self.database, release_all=self.heartbeat.release_all)
+        ticker = Loop(
+            name="ticker", turn=partial(self._tick, self.signs.add(schedules.is_any_due())), pause_seconds=_TICK_SECONDS
+        )
+        state = StateFollower(database=self.database, release_all=self.heartbeat.release_all, signs=self.signs)
         switchover, triggers = self.operations.switchover, self.operations.triggers
-        watch = Watch(switchover=switchover, triggers=triggers, acts=self.role == "api")
-        teller = AlertTeller(database=self.database, webhook_url=self.settings.alert_webhook_url)
-        upkeep = build_upkeep(self.settings, self.database, self.jobs, self.adapter)
+        under_way = self.signs.add(switches.is_under_way())
+        watch = Watch(switchover=switchover, triggers=triggers, under_way=under_way, acts=self.role == "api")
+        teller = AlertTeller(database=self.database, webhook_url=self.settings.alert_webhook_url, signs=self.signs)
+        upkeep = build_upkeep(self.settings, self.database, self.jobs, self.adapter, self.signs)
         own: list[Recovery | Loop | StateFollower | Watch | ObjectSweeper | AlertTeller | Upkeep]
         own = [self.recovery, ticker, counting, state, watch, self.library.sweeper, teller, upkeep]
         loops = own if self.role in {"api", "worker"} else []
@@ -160,6 +166,10 @@ class Runtime:
         )
         self.adapter.deliver(await self.database.write(fire))
 
+    async def _tick(self, due: Sign) -> None:
+        if await due.look():
+            await self.fire_schedules()
+
     async def _store_totals(self) -> None:
         await totals.flush(self.database, self.telemetry.totals)
 
@@ -180,8 +190,11 @@ def open_database(settings: Settings) -> Database:
     )
 
 
-def build(settings: Settings, role: Role) -> Runtime:
-    """Build the parts; nothing is started and, but for the database file's lock, nothing is opened."""
+def build(settings: Settings, role: Role, *, process: str | None = None) -> Runtime:
+    """Build the parts; nothing is started and, but for the database file's lock, nothing is opened.
+
+    `process` is a name for this process that no other has, where somebody else needs to know it; None: a fresh one.
+    """
     database = open_database(settings)
     telemetry = JobTelemetry()
     library = build_library(settings, database)
@@ -189,10 +202,11 @@ def build(settings: Settings, role: Role) -> Runtime:
     shared = Shared(
         settings=settings,
         role=role,
-        process=name_process(role),
+        process=process or name_process(role),
         database=database,
         kinds=build_kinds(settings, database, library, model, search),
         wakeups=build_wakeups(settings, database, role),
+        signs=Signs(database),
     )
     heartbeat = Heartbeat(database=database, lease_seconds=settings.job_lease_seconds)
     executor = build_executor(shared, heartbeat, telemetry)
@@ -201,6 +215,7 @@ def build(settings: Settings, role: Role) -> Runtime:
         heartbeat=heartbeat,
         capacity=settings.background_max_concurrency,
         reserved_for=VERIFICATION_PROJECT,
+        waiting=shared.signs.add(waits_for(BackgroundRunner.backend)) if role == "api" else None,
     )
     # Redis is not asked for anything before a job is sent there: the mode says whether, not this process's settings.
     rq = RqBackend(settings.redis_address, timeout_seconds=settings.redis_timeout_seconds)
@@ -213,6 +228,7 @@ def build(settings: Settings, role: Role) -> Runtime:
         process=shared.process,
         settings=settings,
         database=database,
+        signs=shared.signs,
         telemetry=telemetry,
         wakeups=shared.wakeups,
         jobs=jobs,

@@ -11,6 +11,7 @@ from generation_service.errors import Refused
 from generation_service.jobs.ports import Delivery, JobKind
 from generation_service.jobs.schedules import Schedule
 from generation_service.jobs.service import Jobs
+from generation_service.jobs.signs import Signs
 from generation_service.jobs.submission import Admission
 from generation_service.objects import ObjectStore
 from generation_service.programs import ProgramFileKind, ProgramRetriesKind, RetryRules, Thresholds, Upkeep
@@ -80,7 +81,7 @@ def program_kinds(settings: Settings, database: Database, library: Library) -> l
     ]
 
 
-def build_upkeep(settings: Settings, database: Database, jobs: Jobs, delivery: Delivery) -> Upkeep:
+def build_upkeep(settings: Settings, database: Database, jobs: Jobs, delivery: Delivery, signs: Signs) -> Upkeep:
     """What looks after programs in every process that lives long."""
     return Upkeep(
         database=database,
@@ -88,6 +89,7 @@ def build_upkeep(settings: Settings, database: Database, jobs: Jobs, delivery: D
         delivery=delivery,
         at_once_seconds=settings.program_retry_at_once_seconds,
         thresholds=Thresholds.of(settings),
+        signs=signs,
     )
 
 

@@ -59,13 +59,14 @@ def build_recovery(shared: Shared, backends: Mapping[Backend, DeliveryBackend]) 
             redelivery_seconds=settings.redelivery_seconds,
             lease_seconds=settings.job_lease_seconds,
         ),
+        signs=shared.signs,
     )
 
 
 def build_wakeups(settings: Settings, database: Database, role: Role) -> Fanout:
     """What wakes readers in other processes; with the RQ part off, Redis is left alone."""
     connect_redis = partial(connect, settings.redis_address, timeout_seconds=settings.redis_timeout_seconds)
-    return open_wakeups(database.url, connect_redis if settings.worker_system_enabled else None, listens=role == "api")
+    return open_wakeups(database, connect_redis if settings.worker_system_enabled else None, listens=role == "api")
 
 
 def build_kinds(

@@ -10,6 +10,7 @@ from generation_service.jobs.model import Backend
 from generation_service.jobs.moving import Mover
 from generation_service.jobs.ports import Delivery, DeliveryBackend, JobKind
 from generation_service.jobs.service import Jobs
+from generation_service.jobs.signs import Signs
 from generation_service.settings import Settings
 from generation_service.switching.canary import Canary
 from generation_service.switching.gates import Gates
@@ -48,6 +49,7 @@ class Shared:
     database: Database
     kinds: Mapping[str, JobKind]
     wakeups: Fanout
+    signs: Signs
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,7 @@ def build_operations(
             ledger=ledger,
             redis=RedisWatch(database=database, ping=trial.ping),
             memory_percent=_memory_percent,
+            signs=shared.signs,
         ),
         processes=processes,
         restarts=Restarts(
@@ -100,6 +103,7 @@ def build_operations(
             rehearse=rehearse,
             environment=flag,
             grace_seconds=shared.settings.shutdown_grace_seconds,
+            signs=shared.signs,
         ),
     )
 

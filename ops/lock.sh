@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Writes requirements.lock, requirements-dev.lock and requirements-build.lock anew from pyproject.toml: for Python 3.11 and later,
-# with hashes, without any index address. Needs uv, which it installs into a throw-away environment.
+# Writes requirements.lock, requirements-dev.lock, requirements-bench.lock and requirements-build.lock anew from pyproject.toml:
+# for Python 3.11 and later, with hashes, without any index address. Needs uv, which it installs into a throw-away environment.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -24,3 +24,4 @@ compile() {
 printf 'setuptools>=77\n' | compile requirements-build.lock -
 compile requirements-dev.lock pyproject.toml --extra dev
 compile requirements.lock pyproject.toml --constraint requirements-dev.lock
+compile requirements-bench.lock pyproject.toml --extra bench --constraint requirements-dev.lock

@@ -9,11 +9,14 @@ from contextlib import contextmanager
 from sqlalchemy import Connection, inspect, text
 
 from generation_service.database import Database
+from generation_service.database.partitions import is_partition
 from generation_service.database.programs import programs
 from generation_service.errors import ConfigurationError
 from scripts.tool import say
 
 ASIDE = "before_restore"
+
+_FUNCTIONS = ("tally_jobs", "tally_pruned_jobs")  # of triggers
 
 
 @contextmanager
@@ -58,8 +61,10 @@ def _set_aside(connection: Connection) -> None:
 
 def _drop_aside(connection: Connection) -> None:
     aside = _ours(connection, ASIDE)
-    for name in sorted(aside):
-        connection.execute(text(f'DROP TABLE "{ASIDE}"."{name}" CASCADE'))
+    for name in sorted(aside):  # a table goes with its partitions
+        connection.execute(text(f'DROP TABLE IF EXISTS "{ASIDE}"."{name}" CASCADE'))
+    for name in _functions(connection, ASIDE):
+        connection.execute(text(f'DROP FUNCTION "{ASIDE}"."{name}"()'))
     if aside:
         connection.execute(text(f'DROP SCHEMA "{ASIDE}"'))
 
@@ -67,11 +72,19 @@ def _drop_aside(connection: Connection) -> None:
 def _move(connection: Connection, names: set[str], source: str, target: str) -> None:
     for name in sorted(names):  # with its indexes, its constraints and its sequence
         connection.execute(text(f'ALTER TABLE "{source}"."{name}" SET SCHEMA "{target}"'))
+    for name in _functions(connection, source):
+        connection.execute(text(f'ALTER FUNCTION "{source}"."{name}"() SET SCHEMA "{target}"'))
 
 
 def _ours(connection: Connection, schema: str) -> set[str]:
     ours = {*(table.name for table in programs.metadata.sorted_tables), "alembic_version"}
-    return ours & set(inspect(connection).get_table_names(schema=schema))
+    return {name for name in inspect(connection).get_table_names(schema=schema) if name in ours or is_partition(name)}
+
+
+def _functions(connection: Connection, schema: str) -> list[str]:
+    found = text("SELECT proname FROM pg_proc WHERE pronamespace = to_regnamespace(:schema) AND proname = ANY(:names)")
+    asked = {"schema": f'"{schema}"', "names": list(_FUNCTIONS)}
+    return list(connection.execute(found, asked).scalars())
 
 
 def _home(connection: Connection) -> str:

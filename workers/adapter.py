@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
-from generation_service.jobs.model import Backend, Job
-from generation_service.jobs.ports import DeliveryBackend
+from generation_service.jobs.model import Backend
+from generation_service.jobs.ports import Deliverable, DeliveryBackend
 from generation_service.jobs.routing import rollout_of
 from generation_service.settings import Settings
 from generation_service.switching.mode import Flag
@@ -23,7 +23,7 @@ class WorkerAdapter:
         rollout = rollout_of(settings.durable_worker_rollout_percent, settings.durable_worker_projects)
         return Flag(settings.use_durable_worker, settings.worker_system_enabled, rollout)
 
-    def deliver(self, jobs: Iterable[Job]) -> None:
+    def deliver(self, jobs: Iterable[Deliverable]) -> None:
         """Tell the backends that these jobs wait; returns at once, never raises. Recovery finds what gets lost."""
         waiting = list(jobs)
         for name, backend in self._backends.items():

@@ -13,6 +13,8 @@ from generation_service.jobs.execution import Executor
 from generation_service.jobs.heartbeat import Heartbeat
 from generation_service.jobs.loops import Loop
 from generation_service.jobs.model import Backend, Claim, Job, JobId
+from generation_service.jobs.ports import Deliverable
+from generation_service.jobs.signs import Sign
 
 _POLL_SECONDS = 1.0
 _RESERVED_SECONDS = 10.0  # jobs of the reserved project that were delivered elsewhere are looked for this often
@@ -30,12 +32,20 @@ class BackgroundRunner:
     backend: Backend = "background_tasks"
 
     def __init__(
-        self, *, executor: Executor, heartbeat: Heartbeat, capacity: int, reserved_for: str | None = None
+        self,
+        *,
+        executor: Executor,
+        heartbeat: Heartbeat,
+        capacity: int,
+        reserved_for: str | None = None,
+        waiting: Sign | None = None,
     ) -> None:
         self._executor = executor
         self._heartbeat = heartbeat
         self._capacity = capacity
         self._reserved_for = reserved_for
+        self._waiting = waiting
+        self._told = True  # that something may wait, or that there is room for it
         self._reserved_look_at = 0.0  # monotonic
         self._running: set[asyncio.Task[None]] = set()
         self._draining = False
@@ -52,11 +62,12 @@ class BackgroundRunner:
         self._event_loop = asyncio.get_running_loop()
         self._loop.start()
 
-    def deliver(self, jobs: Iterable[Job]) -> None:
+    def deliver(self, jobs: Iterable[Deliverable]) -> None:
         """Pull at once; returns at once, from any thread. What waits is pulled by urgency, whichever is delivered."""
         if any(job.project_id == self._reserved_for for job in jobs):
             self._reserved_look_at = 0.0
         if self._event_loop is not None and not self._draining:
+            self._told = True
             with contextlib.suppress(RuntimeError):  # the event loop has just been closed
                 self._event_loop.call_soon_threadsafe(self._loop.nudge)
 
@@ -81,10 +92,15 @@ class BackgroundRunner:
 
     async def _pull(self) -> None:
         free = self._capacity - len(self._running)
-        if free > 0:
+        if free > 0 and await self._is_worthwhile():
             await self._claim(free)
         if self._reserved_for is not None and len(self._running) == self._capacity:
             await self._use_reserved_slot(self._reserved_for)
+
+    async def _is_worthwhile(self) -> bool:
+        """Whether to claim: a claim is a write, and mostly nobody has told of anything, and nothing waits."""
+        told, self._told = self._told, False
+        return told or self._waiting is None or bool(await self._waiting.look())
 
     async def _use_reserved_slot(self, project_id: str) -> None:
         # Not at each pull: while all slots are taken that is at each job's end, and finds a backlog to search.
@@ -111,4 +127,5 @@ class BackgroundRunner:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
+        self._told = True
         self._loop.nudge()  # a slot is free

@@ -16,7 +16,7 @@ from workers.payload import Delivery, ForeignEntry
 from workers.registration import Registration
 from workers.threads import Outage, WorkerThread
 
-_SPACING_SECONDS = 0.005  # what happens within it goes in one round trip
+_SPACING_SECONDS = 0.02  # what happens within it goes in one round trip
 _CLOSING_TRIES = 2
 
 

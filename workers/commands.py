@@ -12,7 +12,7 @@ from workers.names import WAKE_CHANNEL
 from workers.redis_connection import Client
 from workers.threads import Outage, WorkerThread
 
-_LISTEN_SECONDS = 0.25
+_LISTEN_SECONDS = 5.0
 
 
 class CommandListener:
@@ -42,6 +42,8 @@ class CommandListener:
     def stop(self) -> None:
         """End; returns within the time that one call to Redis may take."""
         self._stopping.set()
+        with contextlib.suppress(RedisError):  # without Redis the thread does not listen, and hears of it at once
+            self._client.publish(self._channel, b"")
         self._thread.join()
 
     def _run(self) -> None:

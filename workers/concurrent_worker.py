@@ -160,8 +160,13 @@ class ConcurrentWorker(BaseWorker):
         elif now - self._stop_asked_at > _SECOND_SIGNAL_SECONDS:
             self._cold.set()
 
+    def give_up(self, error: BaseException) -> None:
+        """Stop in good order, and have `run` raise `error` then. Call it on the event loop."""
+        self._broken = self._broken or error
+        self.ask_to_stop()
+
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
-        options, on_broken = self._options, _on(loop, self._give_up)
+        options, on_broken = self._options, _on(loop, self.give_up)
         registration = Registration(
             self, heartbeat_seconds=options.heartbeat_seconds, stale_seconds=options.stale_seconds
         )
@@ -245,10 +250,6 @@ class ConcurrentWorker(BaseWorker):
         task.add_done_callback(self._errands.discard)
         task.add_done_callback(_report)
         return task
-
-    def _give_up(self, error: BaseException) -> None:
-        self._broken = self._broken or error
-        self.ask_to_stop()
 
     # The end
 

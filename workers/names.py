@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from generation_service.jobs.model import Job, JobId, Priority
+from generation_service.jobs.model import JobId, Priority
+from generation_service.jobs.ports import Deliverable
 
 QUEUE_OF: Mapping[Priority, str] = {
     "high": "rag_processing_high",
@@ -30,7 +31,7 @@ FAILURE_TTL_SECONDS = 24 * 3600
 _UUID_LENGTH = 36
 
 
-def rq_id(job: Job) -> str:
+def rq_id(job: Deliverable) -> str:
     """The id of this job's last delivery in RQ: new for each delivery, so RQ never sees one twice."""
     return f"{job.id}-{job.delivery}"
 

@@ -58,6 +58,8 @@ def read(queue: str, raw_id: bytes, payload: bytes | None) -> Delivery | Foreign
 def printable(raw: bytes) -> str:
     """Bytes from Redis for people and for the database, which takes no NUL: what does not print is escaped."""
     text = raw.decode("ascii", "backslashreplace")
+    if text.isprintable():
+        return text
     return "".join(one if one.isprintable() else f"\\x{ord(one):02x}" for one in text)
 
 
@@ -66,7 +68,16 @@ class _Subject:
     job_id: JobId | None
 
 
+# What the adapter writes, before the job's id and behind it: nothing else has to be parsed.
+_BEFORE_ID = f'["{RUN_JOB}", null, ["'.encode()
+_BEHIND_ID = b'"], {}]'
+
+
 def _subject(rq_id: str, payload: bytes | None) -> _Subject | ForeignReason:
+    if payload is not None and payload.startswith(_BEFORE_ID) and payload.endswith(_BEHIND_ID):
+        named = payload[len(_BEFORE_ID) : -len(_BEHIND_ID)].decode("ascii", "replace")
+        if is_id(named):
+            return _Subject(JobId(named))
     if payload is None:
         # The trace is gone, the id still names the job: the claim decides whether it is to be run.
         job_id = job_id_of(rq_id)
@@ -103,6 +114,8 @@ def _argued(function: str, arguments: Sequence[Any]) -> _Subject | ForeignReason
 
 def _inflated(payload: bytes) -> bytes | None:
     """The payload as it was before RQ compressed it; None where it is larger than any of ours."""
+    if payload.startswith(b"["):
+        return None if len(payload) > MOST_PAYLOAD_BYTES else payload
     inflater = zlib.decompressobj()
     try:
         text = inflater.decompress(payload, MOST_PAYLOAD_BYTES + 1)

@@ -4,11 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from redis.exceptions import RedisError
-from rq import Queue
-from rq.queue import EnqueueData
-from rq.serializers import JSONSerializer
+from rq.utils import now, utcformat
 
 from generation_service.jobs.model import Backend, Job, JobId
+from generation_service.jobs.ports import Deliverable
 from workers import scripts
 from workers.delivery import DeliveryThread, Entry
 from workers.names import (
@@ -28,6 +27,8 @@ from workers.redis_connection import connect
 _MOST_PENDING = 100_000  # deliveries that may wait for Redis in this process
 _CLOSE_SECONDS = 2.0
 _NO_TIMEOUT = -1  # the job's own limits count, not RQ's
+_QUEUE_KEYS = [queue_key(name) for name in QUEUE_OF.values()]
+_NUMBER_OF = {priority: number for number, priority in enumerate(QUEUE_OF, 1)}
 
 
 class RqBackend:
@@ -39,14 +40,11 @@ class RqBackend:
         # Two clients: a look at the queues must not wait for a delivery's connection, nor the other way round.
         self._delivering = connect(url, timeout_seconds=timeout_seconds)
         self._looking = connect(url, timeout_seconds=timeout_seconds)
-        self._queues = {
-            priority: Queue(name, connection=self._delivering, serializer=JSONSerializer)
-            for priority, name in QUEUE_OF.items()
-        }
+        self._deliver = self._delivering.register_script(scripts.DELIVER)
         self._find_missing = self._looking.register_script(scripts.FIND_MISSING)
         self._thread = DeliveryThread(self._enqueue, most_pending=_MOST_PENDING)
 
-    def deliver(self, jobs: Iterable[Job]) -> None:
+    def deliver(self, jobs: Iterable[Deliverable]) -> None:
         """Hand over to the delivery thread and return at once; never raises, and may lose them."""
         self._thread.put([Entry(rq_id(job), job.id, job.priority) for job in jobs])
 
@@ -87,26 +85,9 @@ class RqBackend:
             client.close()
 
     def _enqueue(self, entries: Sequence[Entry]) -> None:
-        with self._delivering.pipeline() as pipeline:
-            for priority, queue in self._queues.items():
-                prepared = [_prepare(entry) for entry in entries if entry.priority == priority]
-                if prepared:
-                    queue.enqueue_many(prepared, pipeline=pipeline)
-            pipeline.publish(WAKE_CHANNEL, b"")
-            pipeline.execute()
-
-
-def _prepare(entry: Entry) -> EnqueueData:
-    # RQ's default description is the call with its arguments; ours says nothing but the id it has anyway.
-    return Queue.prepare_data(
-        RUN_JOB,
-        args=(entry.job_id,),
-        timeout=_NO_TIMEOUT,
-        result_ttl=RESULT_TTL_SECONDS,
-        failure_ttl=FAILURE_TTL_SECONDS,
-        description=f"job {entry.job_id}",
-        job_id=entry.rq_id,
-    )
+        told = [RUN_JOB, utcformat(now()), _NO_TIMEOUT, RESULT_TTL_SECONDS, FAILURE_TTL_SECONDS, WAKE_CHANNEL]
+        ids = [part for entry in entries for part in (_NUMBER_OF[entry.priority], entry.rq_id)]
+        self._deliver(keys=_QUEUE_KEYS, args=[*told, *ids])
 
 
 def _places() -> list[str]:

@@ -50,6 +50,7 @@ class RedisView:
         self._look = self._client.register_script(scripts.LOOK)
         self._read = self._client.register_script(scripts.READ)
         self._locate = self._client.register_script(scripts.LOCATE)
+        self._absent = self._client.register_script(scripts.ABSENT)
         self._take_out = self._client.register_script(scripts.TAKE_OUT)
 
     def close(self) -> None:
@@ -71,8 +72,7 @@ class RedisView:
 
     def absent(self, rq_ids: Sequence[str]) -> set[str]:
         """Those that are nowhere; see the port."""
-        found = {one for one, _ in self._find(rq_ids, _PLACES)}
-        return set(rq_ids) - found
+        return {one.decode() for one in self._ask(self._absent, rq_ids, _PLACES)}
 
     def occurrences(self, rq_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
         """Where each waits or runs; see the port."""
@@ -137,14 +137,19 @@ class RedisView:
         return Page(entries, page.unreadable)
 
     def _find(self, rq_ids: Sequence[str], places: Sequence[Place]) -> list[tuple[str, Place]]:
+        marks, found = _marks(places), self._ask(self._locate, rq_ids, places)
+        pairs = zip(found[::2], found[1::2], strict=True)
+        return [(rq_id.decode(), marks[number - 1][0]) for rq_id, number in pairs]
+
+    def _ask(self, script: Any, rq_ids: Sequence[str], places: Sequence[Place]) -> list[Any]:
+        """What a script says of these ids, which looks at all of the places at one instant."""
         if not rq_ids:
             return []
         marks = _marks(places)
+        counts = _counts([place for place, _ in marks])
         with _as_connection_error():
-            counts = _counts([place for place, _ in marks])
-            found = self._locate(keys=[_key(*mark) for mark in marks], args=[*counts, *rq_ids])
-        pairs = zip(found[::2], found[1::2], strict=True)
-        return [(rq_id.decode(), marks[number - 1][0]) for rq_id, number in pairs]
+            answer: list[Any] = script(keys=[_key(*mark) for mark in marks], args=[*counts, *rq_ids])
+        return answer
 
     def _out(self, entries: Sequence[Entry], said: Any, *, aside: bool) -> int:
         by_key: dict[str, list[Entry]] = defaultdict(list)

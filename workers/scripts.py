@@ -1,5 +1,34 @@
 """The Lua scripts: each is one step that no other client of Redis can come in between."""
 
+# KEYS: queues. ARGV: the function that is called, the time as RQ writes it, time-out, for how long a result and a
+# failure are kept, the channel of wakes, then, for each delivery, the number of its queue and its RQ id, which begins
+# with the job's. Writes what RQ itself would write for each, but for fields that would be empty, and payloads that are
+# not compressed: they would not be shorter, and RQ takes them so. A queue that cannot be written to holds up no other.
+DELIVER = """
+local failure = nil
+local waiting = {}
+for i = 1, #KEYS do waiting[i] = {} end
+for i = 7, #ARGV, 2 do
+  local queue, id = tonumber(ARGV[i]), ARGV[i + 1]
+  local job = string.sub(id, 1, 36)
+  local written = redis.pcall('HSET', 'rq:job:' .. id, 'created_at', ARGV[2], 'enqueued_at', ARGV[2],
+    'origin', string.sub(KEYS[queue], 10), 'status', 'queued', 'description', 'job ' .. job,
+    'data', '["' .. ARGV[1] .. '", null, ["' .. job .. '"], {}]',
+    'timeout', ARGV[3], 'result_ttl', ARGV[4], 'failure_ttl', ARGV[5])
+  if type(written) == 'table' and written.err then failure = written
+  else table.insert(waiting[queue], id) end
+end
+for i = 1, #KEYS do
+  if #waiting[i] > 0 then
+    redis.call('SADD', 'rq:queues', KEYS[i])
+    local pushed = redis.pcall('RPUSH', KEYS[i], unpack(waiting[i]))
+    if type(pushed) == 'table' and pushed.err then failure = pushed end
+  end
+end
+redis.call('PUBLISH', ARGV[6], '')
+return failure or redis.status_reply('OK')
+"""
+
 # KEYS: lists (two thirds), then started registries. ARGV: RQ ids. Returns those that are nowhere.
 FIND_MISSING = """
 local wanted = {}
@@ -206,6 +235,23 @@ for i = 1, #KEYS do
   end
 end
 return found
+"""
+
+# As LOCATE. Returns those that are in none of the places.
+ABSENT = """
+local lists, running = tonumber(ARGV[1]), tonumber(ARGV[2])
+local there, absent = {}, {}
+for i = 1, #KEYS do
+  local members = redis.pcall(i <= lists and 'LRANGE' or 'ZRANGE', KEYS[i], 0, -1)
+  for _, member in ipairs(members.err and {} or members) do
+    if i > lists and i <= lists + running then member = string.match(member, '^[^:]*') end
+    there[member] = true
+  end
+end
+for i = 3, #ARGV do
+  if not there[ARGV[i]] then absent[#absent + 1] = ARGV[i] end
+end
+return absent
 """
 
 # KEYS: a place, and where to put what is said of each member that was taken out. ARGV: whether anything is to be

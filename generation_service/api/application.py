@@ -27,8 +27,10 @@ from generation_service.api.feed import Feed
 from generation_service.api.health import VERSION, Dependencies
 from generation_service.api.middleware import RequestMiddleware
 from generation_service.api.ports import Runtime
+from generation_service.api.pulse import Pulse
 from generation_service.api.stream import Slots, Streams
 from generation_service.errors import ConfigurationError
+from generation_service.jobs.event_log import EventLogs
 from workers.optimized_background_tasks import TaskPool
 
 _DESCRIPTION = """\
@@ -80,9 +82,13 @@ def _equip(app: FastAPI, runtime: Runtime) -> None:
     app.state.tasks = TaskPool()
     app.state.dependencies = Dependencies(runtime)
     app.state.streams = Streams(
-        feed=Feed(log=runtime.jobs, database=runtime.database, news=runtime.wakeups),
+        feed=Feed(log=EventLogs(runtime.database), news=runtime.wakeups),
         drain=app.state.drain,
         slots=Slots(runtime.settings.max_streams),
+        pulse=Pulse(
+            ping_seconds=runtime.settings.stream_ping_seconds,
+            send_timeout_seconds=runtime.settings.stream_send_timeout_seconds,
+        ),
         settings=runtime.settings,
     )
     runtime.operations.processes.report(lambda: {"streams": app.state.streams.slots.taken})

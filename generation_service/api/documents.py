@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from functools import cache, partial
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query
@@ -22,6 +23,7 @@ from generation_service.api.document_resources import (
     uploaded,
 )
 from generation_service.api.forms import Checked, Form, uploaded_form
+from generation_service.api.frames import Retell
 from generation_service.api.headers import ResumeAfter, given_key
 from generation_service.api.models_documents import (
     DocumentPage,
@@ -36,6 +38,7 @@ from generation_service.api.problems import responses
 from generation_service.api.stream import Streams
 from generation_service.api.values import ValueProblem
 from generation_service.pipeline.recipes import PROJECT_ID_PATTERN
+from generation_service.texts import Language
 
 router = APIRouter(prefix="/api/v1/documents", tags=["Documents"])
 
@@ -172,8 +175,13 @@ async def events(
     document = await runtime.documents.get(document_id, reader.user_id)
     job = await runtime.jobs.get(document.job_id)
     streams: Streams = request.app.state.streams
-    language = language_of(request)
-    return reader.mark(streams.open(job, after, lambda data: event_in_words(data, language)), request)
+    return reader.mark(streams.open(job, after, _told_in(language_of(request))), request)
+
+
+@cache
+def _told_in(language: Language) -> Retell:
+    """The same function for every reader of a language: an event is encoded once for them all."""
+    return partial(event_in_words, language=language)
 
 
 def _checked(form: Form) -> tuple[str, bool]:

@@ -5,14 +5,16 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
+from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response
 
 from generation_service.api import examples, listing
 from generation_service.api.after import After
 from generation_service.api.answers import RETRY_AFTER_SECONDS, answer, language_of
-from generation_service.api.auth import Caller, StreamReader
+from generation_service.api.auth import Caller, StreamReader, caller
 from generation_service.api.bodies import json_body
+from generation_service.api.direct import DirectRoute
 from generation_service.api.headers import ResumeAfter, idempotency_key, preferred_wait
 from generation_service.api.models import JobPage, JobResource
 from generation_service.api.ports import deliver, runtime_of
@@ -34,32 +36,38 @@ router = APIRouter(prefix="/api/generation", tags=["Generation"])
 JobIdPath = Annotated[str, Path(description="the job's id")]
 
 
-@router.post(
-    "",
-    status_code=202,
-    summary="Submit a generation",
-    responses=responses(400, 401, 413, 415, 422, 429, shown={202: JobResource}),
-    openapi_extra=examples.SUBMIT,
-)
-async def submit(request: Request, after: After, user_id: Caller) -> Response:
+async def submit(request: Request) -> Response:
     """Accept a generation. The answer comes once the job is committed, and waits for nothing else.
 
     Send an `Idempotency-Key` to be able to send the same request again: it makes one job however
     often it arrives. `Prefer: wait=N` holds the answer until the job has ended, for N seconds at most.
     """
-    runtime = runtime_of(request)
+    runtime, user_id = runtime_of(request), await caller(request)
     recipe, wanted = generation_request(await json_body(request))
     key = idempotency_key(request, ROUTE, canonical(recipe, wanted))
     submitted = await runtime.jobs.submit(job_of(recipe, wanted, user_id), key=key)
     headers = {"Idempotent-Replayed": "true"} if submitted.replayed else {}
     seconds = preferred_wait(request)
     if seconds is None:
-        if not submitted.replayed:
-            after.add_task(deliver, runtime, submitted.job)
-        return await _accepted(request, submitted.job, headers)
+        accepted = await _accepted(request, submitted.job, headers)
+        if not submitted.replayed:  # it waits for nothing, so it takes no place among the tasks that may
+            accepted.background = BackgroundTask(deliver, runtime, submitted.job)
+        return accepted
     await deliver(runtime, submitted.job)
     job = await until_ended(runtime, request.app.state.drain, submitted.job, seconds)
     return await _accepted(request, job, headers | {"Preference-Applied": f"wait={seconds}"})
+
+
+router.add_api_route(
+    "",
+    submit,
+    methods=["POST"],
+    status_code=202,
+    summary="Submit a generation",
+    responses=responses(400, 401, 413, 415, 422, 429, shown={202: JobResource}),
+    openapi_extra=examples.SUBMIT,
+    route_class_override=DirectRoute,
+)
 
 
 @router.get(

@@ -6,7 +6,7 @@ import logging
 import time
 from typing import Any
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -24,6 +24,7 @@ _UNSPOKEN = frozenset({"/health", "/livez", "/readyz", "/metrics"})
 """Asked every few seconds by machines: a line for each would bury the others."""
 
 _OPERATORS = "/api/admin/"
+_OURS = frozenset({b"x-request-id", b"x-content-type-options"})
 
 
 class RequestMiddleware:
@@ -67,8 +68,13 @@ class RequestMiddleware:
         how long users wait.
         """
         told = scope["path"] in _UNSPOKEN or scope["path"].startswith(_OPERATORS)
-        if answer.answered_at is not None and not told and "prefer" not in Headers(scope=scope):
+        if answer.answered_at is not None and not told and not _has(scope, b"prefer"):
             self._answers.add(answer.answered_at - began)
+
+
+def _has(scope: Scope, name: bytes) -> bool:
+    """Whether a request has this header; ASGI has their names in lower case."""
+    return any(given == name for given, _ in scope["headers"])
 
 
 class _Body:
@@ -77,7 +83,7 @@ class _Body:
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self._receive = receive
         # A caller that waits to be invited to send its body is not to be invited by reading it.
-        self._ended = "expect" in Headers(scope=scope)
+        self._ended = _has(scope, b"expect")
 
     async def receive(self) -> Message:
         message = await self._receive()
@@ -111,9 +117,11 @@ class _Answer:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             self.answered_at = time.monotonic()
-            headers = MutableHeaders(scope=message)
-            headers["X-Request-Id"] = self.request_id
-            headers.setdefault("X-Content-Type-Options", "nosniff")
+            message["headers"] = [
+                *(pair for pair in message.get("headers", ()) if pair[0].lower() not in _OURS),
+                (b"x-request-id", self.request_id.encode()),
+                (b"x-content-type-options", b"nosniff"),
+            ]
             if self.status >= _FIRST_ERROR:
                 await self._body.discard()
             await self._send(message)

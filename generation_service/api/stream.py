@@ -1,23 +1,23 @@
 """The event stream: a job's log as server-sent events, resumable anywhere, ended in peace on a drain."""
 
 import asyncio
-import json
 import logging
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import TypeAlias
 
+import anyio
 from sse_starlette import EventSourceResponse, ServerSentEvent
-from sse_starlette.sse import SendTimeoutError
 from starlette.datastructures import Headers
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from generation_service.api.drain import Drain
 from generation_service.api.feed import Feed, Follower
+from generation_service.api.frames import Retell, as_it_is, messages
 from generation_service.api.problems import Problem, respond
-from generation_service.jobs.model import Job, JobEvent, Json
+from generation_service.api.pulse import Pulse
+from generation_service.jobs.model import Job
 from generation_service.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -26,12 +26,8 @@ _log = logging.getLogger(__name__)
 _RETRY_MILLISECONDS = (1000, 2000)
 _GRACE_SECONDS = 3.0
 _FULL_RETRY_AFTER_SECONDS = 5
-Retell: TypeAlias = Callable[[Mapping[str, Json]], Mapping[str, Json]]
 _HEADERS = {"Cache-Control": "no-cache, no-transform", "Incremental": "?1"}
-
-
-def _as_it_is(data: Mapping[str, Json]) -> Mapping[str, Json]:
-    return data
+_STILL_HERE = ServerSentEvent(comment="still here").encode()
 
 
 class Slots:
@@ -60,12 +56,13 @@ class Streams:
     feed: Feed
     drain: Drain
     slots: Slots
+    pulse: Pulse
     settings: Settings
 
-    def open(self, job: Job, after: int, retell: Retell = _as_it_is) -> Response:
+    def open(self, job: Job, after: int, retell: Retell = as_it_is) -> Response:
         """The answer that streams the events behind `after`; 204 where the job has ended and there are none.
 
-        `retell` says to this reader what an event holds.
+        `retell` says to this reader what an event holds; the same function for all who are told the same.
 
         While the process drains it is a stream that ends at once: an answer of 503 would stop a
         browser from ever coming back.
@@ -89,21 +86,25 @@ class _End:
 
 
 class EventStream(EventSourceResponse):
-    """One reader's stream. Its slot is taken and given back within the call, so that no early end can leak it."""
+    """One reader's stream. Its slot is taken and given back within the call, so that no early end can leak it.
 
-    def __init__(self, streams: Streams, job: Job, after: int, retell: Retell = _as_it_is) -> None:
+    Comments and the end of a reader that takes nothing are the pulse's: sse-starlette would take a task for
+    each stream and a timer for each message, a third of what sending it costs.
+    """
+
+    def __init__(self, streams: Streams, job: Job, after: int, retell: Retell = as_it_is) -> None:
         self._streams = streams
         self._job = job
         self._after = after
         self._retell = retell
         self._end = _End()
-        settings = streams.settings
+        self._patience = anyio.CancelScope()
+        self.sent_at = 0.0
+        self.sending_since: float | None = None
         super().__init__(
             self._events(),
             headers=_HEADERS,
-            ping=settings.stream_ping_seconds,
-            ping_message_factory=lambda: ServerSentEvent(comment="still here"),
-            send_timeout=settings.stream_send_timeout_seconds,
+            ping=0,
             shutdown_event=self._end,  # type: ignore[arg-type]  # of the event only `set` is ever used
             shutdown_grace_period=_GRACE_SECONDS,
         )
@@ -117,31 +118,53 @@ class EventStream(EventSourceResponse):
             refusal = respond(problem, Headers(scope=scope).get("accept-language"))
             await refusal(scope, receive, send)
             return
-        forget = self._streams.drain.listen(self._end.set)
-        too_old = asyncio.get_running_loop().call_later(self._streams.settings.stream_max_age_seconds, self._end.set)
         try:
-            await super().__call__(scope, receive, send)
-        except SendTimeoutError:
-            _log.info("A reader of job %s took nothing and was dropped", self._job.id, extra={"action": "slow_reader"})
+            await self._stream(scope, receive, send)
         finally:
-            too_old.cancel()
-            forget()
             slots.give_back()
 
-    async def _events(self) -> AsyncIterator[ServerSentEvent]:
-        yield ServerSentEvent(retry=random.randint(*_RETRY_MILLISECONDS))  # noqa: S311 - spreads load
+    def keep_alive(self) -> None:
+        """Send a comment soon."""
+        if self._end.follower is not None:
+            self._end.follower.ping()
+
+    def drop(self) -> None:
+        """End at once: the reader takes nothing."""
+        self._patience.cancel()
+
+    async def _send_with_timeout(self, send: Send, message: Message) -> None:
+        """Instead of sse-starlette's own: the pulse keeps the time."""
+        await send(message)
+
+    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
+        loop, streams = asyncio.get_running_loop(), self._streams
+
+        async def timed(message: Message) -> None:
+            self.sending_since = self.sent_at = loop.time()
+            await send(message)
+            self.sending_since = None
+
+        forget = streams.drain.listen(self._end.set)
+        too_old = loop.call_later(streams.settings.stream_max_age_seconds, self._end.set)
+        streams.pulse.add(self)
+        try:
+            with self._patience:
+                await super().__call__(scope, receive, timed)
+        finally:
+            streams.pulse.discard(self)
+            too_old.cancel()
+            forget()
+        if self._patience.cancelled_caught:
+            _log.info("A reader of job %s took nothing and was dropped", self._job.id, extra={"action": "slow_reader"})
+
+    async def _events(self) -> AsyncIterator[bytes]:
+        yield ServerSentEvent(retry=random.randint(*_RETRY_MILLISECONDS)).encode()  # noqa: S311 - spreads load
         with self._streams.feed.follow(self._job.id, after=self._after, known=self._job.seq) as follower:
             self._end.follower = follower
             if self._end.said:  # before there was a follower to stop
                 return
             async for batch in follower.batches():
-                for event in batch:
+                for message in messages(batch, self._retell) if batch else (_STILL_HERE,):
                     if self._end.said:
                         return
-                    yield _frame(event, self._retell)
-
-
-def _frame(event: JobEvent, retell: Retell) -> ServerSentEvent:
-    told = {**retell(event.data), "sequence": event.sequence}
-    data = json.dumps(told, ensure_ascii=False, separators=(",", ":"))
-    return ServerSentEvent(data, event=event.type, id=str(event.sequence))
+                    yield message

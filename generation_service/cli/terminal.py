@@ -2,10 +2,9 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -13,6 +12,9 @@ from generation_service.database import Database, schema
 from generation_service.errors import ConfigurationError, DatabaseUnavailable, Refused, ServiceError
 from generation_service.settings import Settings, terminal_locale
 from generation_service.texts import Language, has_text, language_of_locale, text
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _WIDTH_ELSEWHERE = 160
 
@@ -37,8 +39,10 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, ensure_ascii=False, default=str))
 
 
-def console() -> Console:
+def console() -> "Console":
     """Standard output for tables: as wide as the terminal, and wide enough for ids where there is none."""
+    from rich.console import Console  # noqa: PLC0415 - a process that serves or works draws no tables
+
     found = Console()
     return found if found.is_terminal else Console(width=_WIDTH_ELSEWHERE)
 

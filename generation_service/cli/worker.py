@@ -17,7 +17,8 @@ _WORK = "generation_service.cli.working"  # loaded when there is work: a process
 @click.option("--queues", metavar="NAME,...", default=",".join(QUEUES), help=say("help.worker.queues"))
 @click.option("--concurrency", type=click.IntRange(1, 4096), help=say("help.worker.concurrency"))
 @click.option("--burst", is_flag=True, help=say("help.worker.burst"))
-def command(queues: str, concurrency: int | None, *, burst: bool) -> None:
+@click.option("--fork", is_flag=True, help=say("help.worker.fork"))
+def command(queues: str, concurrency: int | None, *, burst: bool, fork: bool) -> None:
     """Work until SIGTERM or SIGINT, or until the queues are empty."""
     settings = load_settings()
     configure_logging(settings.log_format, settings.log_level)
@@ -29,7 +30,8 @@ def command(queues: str, concurrency: int | None, *, burst: bool) -> None:
 
     def work(ending: Ending) -> bool:
         slots = concurrency or settings.worker_concurrency
-        worked: bool = import_module(_WORK).work(settings, ending, queues=named, concurrency=slots, burst=burst)
+        given = {"queues": named, "concurrency": slots, "burst": burst, "fork": fork}
+        worked: bool = import_module(_WORK).work(settings, ending, **given)
         return worked
 
     work_while_wanted(settings, "worker", work, patient=not burst)

@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import click
 
 from generation_service.bootstrap import Runtime, build
+from generation_service.cli import event_loop
 from generation_service.cli.standby import Ending, grace_seconds
 from generation_service.cli.terminal import say
+from generation_service.cli.worker_forks import Forks
 from generation_service.jobs import dead_letters
 from generation_service.jobs.model import JobId
 from generation_service.jobs.routing import Mode
@@ -16,9 +19,17 @@ from generation_service.switching.standby import Follower
 from workers.concurrent_worker import Callbacks, ConcurrentWorker, WorkerOptions
 from workers.payload import ForeignEntry
 
+# A child that is stuck is killed this long after the time that a job may take.
+_STUCK_SECONDS = 30.0
 
-def work(settings: Settings, ending: Ending, *, queues: Sequence[str], concurrency: int, burst: bool) -> bool:
-    """Work until told to end, until the queues are empty (`burst`), or until the RQ part is switched off: True then."""
+
+def work(
+    settings: Settings, ending: Ending, *, queues: Sequence[str], concurrency: int, burst: bool, fork: bool = False
+) -> bool:
+    """Work until told to end, until the queues are empty (`burst`), or until the RQ part is switched off: True then.
+
+    With `fork` each job runs in a process of its own.
+    """
     options = WorkerOptions(
         queues=queues,
         concurrency=concurrency,
@@ -26,12 +37,23 @@ def work(settings: Settings, ending: Ending, *, queues: Sequence[str], concurren
         shutdown_grace_seconds=settings.shutdown_grace_seconds,
         redis_timeout_seconds=settings.redis_timeout_seconds,
     )
-    return asyncio.run(_work(settings, ending, options))
+    return event_loop.run(_fork(settings, ending, options) if fork else _work(settings, ending, options))
 
 
-async def _work(settings: Settings, ending: Ending, options: WorkerOptions) -> bool:
+async def _fork(settings: Settings, ending: Ending, options: WorkerOptions) -> bool:
+    """Work with a template, which is begun first and loads what it needs while this process does the same."""
+    async with Forks(longest_seconds=settings.job_timeout_seconds + _STUCK_SECONDS) as forks:
+        return await _work(settings, ending, options, forks)
+
+
+async def _work(settings: Settings, ending: Ending, options: WorkerOptions, forks: Forks | None = None) -> bool:
     async with build(settings, "worker").running() as runtime:
-        worker = ConcurrentWorker(settings.redis_address, callbacks(runtime), options)
+        called = callbacks(runtime)
+        if forks is not None:
+            called = replace(called, execute=forks.execute, release_all=forks.release_all)
+        worker = ConcurrentWorker(settings.redis_address, called, options)
+        if forks is not None:
+            await forks.begin(runtime.database, runtime.process, worker.give_up)
         processes, switched_off = runtime.operations.processes, asyncio.Event()
 
         def stop() -> None:
@@ -45,7 +67,7 @@ async def _work(settings: Settings, ending: Ending, options: WorkerOptions) -> b
                 worker.ask_to_stop(grace_seconds(settings, mode))
 
         processes.report(lambda: {"active": worker.active, "capacity": options.concurrency})
-        follower = Follower(database=runtime.database, on_disabled=stand_by)
+        follower = Follower(database=runtime.database, on_disabled=stand_by, signs=runtime.signs)
         follower.start()
         ending.listen(stop)
         click.echo(say("worker.listening", concurrency=options.concurrency, queues=", ".join(options.queues)))

@@ -9,9 +9,10 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +23,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import QueuePool
 
 from generation_service.database.filelock import FileLock
+from generation_service.database.grouping import Grouped
 from generation_service.errors import DatabaseUnavailable
 
 T = TypeVar("T")
@@ -66,10 +68,16 @@ class Database:
             self._writing = self._reading = _postgresql_engine(self.url, pool_size, idle_seconds)
         self._writers = ThreadPoolExecutor(1 if self._lock else pool_size, thread_name_prefix="db-write")
         self._readers = ThreadPoolExecutor(pool_size, thread_name_prefix="db-read")
+        self._looks: Grouped[Unit[Any], Any] = Grouped(_Reads(self, self._readers), _look_at_all)
 
     async def write(self, unit: Unit[T]) -> T:
         """Run `unit` as one transaction on a thread and commit it; return what it returned."""
         return await asyncio.get_running_loop().run_in_executor(self._writers, self.write_now, unit)
+
+    async def look(self, unit: Unit[T]) -> T:
+        """Run `unit`, a short read, on a thread, in one transaction with those of others that look just now."""
+        found: T = await self._looks.add(unit)
+        return found
 
     async def read(self, unit: Unit[T]) -> T:
         """Run `unit`, which must not write, on a thread; return what it returned."""
@@ -79,8 +87,7 @@ class Database:
         """Run `unit` as one transaction in this thread and commit it."""
         for rerun in range(_MOST_RERUNS):
             try:
-                with _translated(), self._turns, self._writing.begin() as connection:
-                    return unit(connection)
+                return self.write_once_now(unit)
             except DBAPIError as error:
                 if _sqlstate(error) not in _RERUN_SQLSTATES:
                     raise
@@ -88,6 +95,15 @@ class Database:
                     raise DatabaseUnavailable("rows of the database were locked for too long") from error
                 time.sleep(random.uniform(0, 0.01 * 2**rerun))  # noqa: S311 - jitter, not a secret
         raise AssertionError("unreachable")
+
+    def write_once_now(self, unit: Unit[T]) -> T:
+        """As `write_now`, but what was rolled back for reasons of timing alone is raised, not run again."""
+        with _translated(), self._turns, self._writing.begin() as connection:
+            return unit(connection)
+
+    def begin_write(self, call: Callable[..., object], *arguments: Any) -> None:
+        """Run `call`, which opens its own transactions, on a thread that writes, and wait for nothing."""
+        self._writers.submit(call, *arguments)
 
     def read_now(self, unit: Unit[T]) -> T:
         """Run `unit`, which must not write, in this thread."""
@@ -109,6 +125,27 @@ class Database:
             self._writing.dispose()
         if self._lock:
             self._lock.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Reads:
+    """`grouping.Transactions` of a database, for units that must not write."""
+
+    database: Database
+    readers: ThreadPoolExecutor
+
+    def write_now(self, unit: Unit[T]) -> T:
+        return self.database.read_now(unit)
+
+    def write_once_now(self, unit: Unit[T]) -> T:
+        return self.database.read_now(unit)
+
+    def begin_write(self, call: Callable[..., object], *arguments: Any) -> None:
+        self.readers.submit(call, *arguments)
+
+
+def _look_at_all(connection: Connection, units: Sequence[Unit[Any]]) -> list[Any]:
+    return [unit(connection) for unit in units]
 
 
 @contextmanager

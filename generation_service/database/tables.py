@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
 )
 
-from generation_service.database.types import Json, UtcDateTime, Vector
+from generation_service.database.types import Json, UtcDateTime, Vector, Word
 
 metadata = MetaData(
     naming_convention={
@@ -34,7 +34,13 @@ metadata = MetaData(
 
 _IN_USE = text("status IN ('building', 'active')")
 _DUE = text("due_at IS NOT NULL")
+_PENDING = text("status = 'pending'")
+_UNDELIVERED = text("status = 'pending' AND delivered_at IS NULL")
+_RUNNING = text("status = 'running'")
 _LIVE = text("status IN ('pending', 'running')")
+_FELL_THROUGH = text("status IN ('cancelled', 'failed')")
+_ENDED = text("completed_at IS NOT NULL")
+_OPEN = text("resolved_at IS NULL")
 
 jobs = Table(
     "jobs",
@@ -47,7 +53,7 @@ jobs = Table(
     Column("request", Json, nullable=False),
     Column("priority", SmallInteger, nullable=False),  # 0 high, 1 default, 2 low
     Column("backend", String(32), nullable=False),
-    Column("status", String(16), nullable=False),
+    Column("status", Word(16), nullable=False),
     Column("fence", BigInteger, nullable=False),  # raised by whoever takes the job from its holder (I3)
     Column("seq", BigInteger, nullable=False),  # number of the last event (I6)
     Column("failures", Integer, nullable=False),  # attempts used up (I5)
@@ -71,27 +77,21 @@ jobs = Table(
     Column("completed_at", UtcDateTime),
     CheckConstraint("status IN ('pending', 'running', 'completed', 'failed', 'cancelled')", name="status"),
     CheckConstraint("failures <= max_attempts", name="attempts"),
+    # A job's row is written a dozen times; only its status is in an index, so that all other updates stay in place.
+    Index("ix_jobs_pull", "backend", "priority", "id", postgresql_where=_PENDING, sqlite_where=_PENDING),
+    Index("ix_jobs_waiting", "id", postgresql_where=_PENDING, sqlite_where=_PENDING),
+    Index("ix_jobs_undelivered", "id", postgresql_where=_UNDELIVERED, sqlite_where=_UNDELIVERED),
+    Index("ix_jobs_running", "id", postgresql_where=_RUNNING, sqlite_where=_RUNNING),
+    Index("ix_jobs_live_user", "user_id", "kind", "status", "id", postgresql_where=_LIVE, sqlite_where=_LIVE),
+    Index("ix_jobs_user", "user_id", "kind", "id"),
+    Index("ix_jobs_project", "project_id", "kind", "id"),
     Index(
-        "ix_jobs_pull",
-        "backend",
-        "priority",
-        "id",
-        postgresql_where=text("status = 'pending'"),
-        sqlite_where=text("status = 'pending'"),
+        "ix_jobs_fell_through",  # rare among what has ended, and looked for
+        *("user_id", "kind", "status", "id"),
+        postgresql_where=_FELL_THROUGH,
+        sqlite_where=_FELL_THROUGH,
     ),
-    Index(
-        "ix_jobs_running", "id", postgresql_where=text("status = 'running'"), sqlite_where=text("status = 'running'")
-    ),
-    Index("ix_jobs_live_user", "user_id", postgresql_where=_LIVE, sqlite_where=_LIVE),
-    Index("ix_jobs_project", "project_id", "id"),
-    Index("ix_jobs_status", "status", "id"),
-    Index("ix_jobs_user", "user_id", "id"),
-    Index(
-        "ix_jobs_ended",
-        "completed_at",
-        postgresql_where=text("completed_at IS NOT NULL"),
-        sqlite_where=text("completed_at IS NOT NULL"),
-    ),
+    Index("ix_jobs_ended", "completed_at", "id", postgresql_where=_ENDED, sqlite_where=_ENDED),
 )
 
 steps = Table(
@@ -121,6 +121,7 @@ events = Table(
     Column("type", String(16), nullable=False),
     Column("data", Json, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    postgresql_partition_by="RANGE (job_id)",  # by month of acceptance: see `database/partitions.py`
 )
 
 usage = Table(
@@ -156,6 +157,17 @@ counters = Table(
     Column("value", BigInteger, nullable=False),
 )
 
+# How many jobs have ended, and how many were pruned (a `status` of its own), counted by the database itself
+# whoever writes: triggers of the fourth migration. Each connection has a row of its own, so that none waits.
+job_tallies = Table(
+    "job_tallies",
+    metadata,
+    Column("status", String(16), primary_key=True),
+    Column("backend", String(32), primary_key=True),
+    Column("shard", Integer, primary_key=True, autoincrement=False),
+    Column("value", BigInteger, nullable=False),
+)
+
 # What the processes of the service have counted, added up; see `database/totals.py`.
 metric_totals = Table(
     "metric_totals",
@@ -184,6 +196,7 @@ dead_letters = Table(
     Column("fingerprint", String(80), unique=True),  # of the job and its fence, or SHA-256 of what was found: kept once
     Column("created_at", UtcDateTime, nullable=False),
     Column("resolved_at", UtcDateTime),
+    Index("ix_dead_letters_open", "id", postgresql_where=_OPEN, sqlite_where=_OPEN),
 )
 
 projects = Table(
@@ -366,5 +379,5 @@ stream_tickets = Table(
     metadata,
     Column("digest", String(64), primary_key=True),  # SHA-256 of the ticket
     Column("user_id", String(200), nullable=False),
-    Column("expires_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False, index=True),
 )

@@ -10,7 +10,12 @@ Insert: TypeAlias = postgresql.Insert | sqlite.Insert
 
 def upsert(connection: Connection, table: Table) -> Insert:
     """An INSERT that takes `on_conflict_do_nothing` and `on_conflict_do_update` on this connection's database."""
-    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+    return upsert_for(connection.dialect.name, table)
+
+
+def upsert_for(dialect: str, table: Table) -> Insert:
+    """As `upsert`, for a statement that is built before there is a connection."""
+    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
 
 
 def insert_if_absent(connection: Connection, table: Table, values: dict[str, Any]) -> bool:

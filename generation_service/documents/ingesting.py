@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from generation_service.database import Database
 from generation_service.database.tables import documents, jobs
@@ -17,6 +17,12 @@ from generation_service.jobs.ports import StepRun
 
 _LOOK_SECONDS = 0.5  # how often a document that somebody else reads is looked at
 _STILL_READING = "still_processing"
+_DOCUMENTS = (
+    select(documents, jobs.c.status.label("holder_status"))
+    .outerjoin_from(documents, jobs, jobs.c.id == documents.c.held_by)
+    .where(documents.c.project_id == bindparam("project"))
+    .order_by(documents.c.id)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,13 +79,8 @@ class Ingester:
 
     async def _look(self, run: StepRun, project_id: str, passed_over: Mapping[str, str]) -> _Seen:
         def unit(connection: Connection) -> _Seen:
-            wanted = (
-                select(documents, jobs.c.status.label("holder_status"))
-                .outerjoin_from(documents, jobs, jobs.c.id == documents.c.held_by)
-                .where(documents.c.project_id == project_id)
-                .order_by(documents.c.id)
-            )
-            found = [(rows.document_of(row), row.holder_status) for row in connection.execute(wanted)]
+            there = connection.execute(_DOCUMENTS, {"project": project_id})
+            found = [(rows.document_of(row), row.holder_status) for row in there]
             held = {
                 document.id
                 for document, holder_status in found
@@ -92,7 +93,7 @@ class Ingester:
                 held=[document for document in unread if document.id in held],
             )
 
-        return await self._database.read(unit)
+        return await self._database.look(unit)
 
     async def _ingest(self, run: StepRun, document: Document, passed_over: dict[str, str]) -> bool:
         """Read one document; whether this run has read it."""

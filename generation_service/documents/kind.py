@@ -13,7 +13,7 @@ from generation_service.documents.model import Document
 from generation_service.documents.reading import Reading
 from generation_service.errors import Deferred, PermanentError
 from generation_service.jobs import alerts, checkpoints
-from generation_service.jobs.model import Job, JobError, Json, StepRecord
+from generation_service.jobs.model import Job, JobError, Json
 from generation_service.jobs.ports import Ending, Step, StepOutcome, StepRun
 from generation_service.objects import ObjectMissing, artefact_key
 
@@ -29,6 +29,7 @@ class DocumentKind:
     """The kind `document`; its request is `{"document_id", "use_multimodal"}`."""
 
     kind = KIND
+    shares_commits = False
 
     def __init__(self, database: Database, reading: Reading) -> None:
         self._steps = (PreprocessingStep(database, reading), DocumentStep(database, reading))
@@ -36,32 +37,30 @@ class DocumentKind:
     def steps(self, job: Job) -> Sequence[Step]:  # noqa: ARG002 - the port's signature
         return self._steps
 
-    def on_started(self, connection: Connection, job: Job) -> None:
-        rows.start(connection, document_id_of(job), job.id)
+    def on_started(self, connection: Connection, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            rows.start(connection, document_id_of(job), job.id)
 
-    def on_ended(
-        self,
-        connection: Connection,
-        job: Job,
-        ending: Ending,
-        steps: Mapping[str, StepRecord],  # noqa: ARG002 - as above
-    ) -> Mapping[str, Json] | None:
-        if end(connection, job, ending):
-            return {"document_id": document_id_of(job)}
+    def on_ended(self, connection: Connection, endings: Sequence[Ending]) -> Sequence[Mapping[str, Json] | None]:
+        return [self._end(connection, one) for one in endings]
+
+    def _end(self, connection: Connection, ending: Ending) -> Mapping[str, Json] | None:
+        if end(connection, ending):
+            return {"document_id": document_id_of(ending.job)}
         if ending.error is not None:
-            tell_failure(connection, job, ending.error)
+            tell_failure(connection, ending.job, ending.error)
         return None
 
     def on_reopened(self, connection: Connection, job: Job) -> None:
         reopen(connection, job)
 
 
-def end(connection: Connection, job: Job, ending: Ending) -> bool:
+def end(connection: Connection, ending: Ending) -> bool:
     """End the document as its job has ended; whether it is one that can be used.
 
     It can be, whatever became of the job, where a generation that needed it has read it meanwhile.
     """
-    document_id = document_id_of(job)
+    document_id = document_id_of(ending.job)
     if ending.status == "cancelled":
         rows.fail(connection, document_id, "cancelled", "reading the document was cancelled")
     elif ending.error is not None:

@@ -1,16 +1,34 @@
 """Committed steps: a step's outcome, events, usage and effects become durable together, or not at all (I4)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Float,
+    Integer,
+    SmallInteger,
+    String,
+    Text,
+    Update,
+    func,
+    literal,
+    select,
+    true,
+    update,
+)
+from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 
 from generation_service.database import db_now
-from generation_service.database.tables import events, jobs, steps, usage
-from generation_service.database.upsert import upsert
-from generation_service.jobs import transitions
-from generation_service.jobs.ids import uuid7
-from generation_service.jobs.model import Claim, JobError, JobId, Json, Usage
+from generation_service.database.rowsets import ROWS, Columns, built_once, rowset
+from generation_service.database.tables import events, jobs, steps
+from generation_service.database.types import Json as JsonColumn
+from generation_service.database.upsert import upsert_for
+from generation_service.errors import Fenced
+from generation_service.jobs import spending, transitions
+from generation_service.jobs.model import Claim, Job, JobError, JobId, Json, Usage
 from generation_service.jobs.ports import StepOutcome
 from generation_service.jobs.transitions import Draft
 
@@ -28,100 +46,213 @@ class StepPlace:
         return round(100 * (self.ordinal + min(max(fraction, 0.0), 1.0)) / self.count, 1)
 
 
-def start(connection: Connection, claim: Claim, place: StepPlace) -> int:
-    """Commit that a step begins, and return its event's number. Raises Fenced.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndedStep:
+    """A step that ended well: what it leaves, and what it has spent."""
 
-    A step that was cut before tells readers which tokens no longer count.
+    place: StepPlace
+    outcome: StepOutcome
+    spent: Sequence[Usage] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Write:
+    """What a run commits at one time, its events in this order: `drafts`, the step that ended, the step that starts.
+
+    A step and the start of the next ride together: the next one runs once that is durable.
     """
-    job = transitions.touch(connection, claim.id, claim.fence, drafts=1)
-    row = {"attempt": job.attempt, "fence": claim.fence, "status": "running"}
-    fresh = {"ordinal": place.ordinal, "first_sequence": job.seq, "input_tokens": 0, "output_tokens": 0}
-    ended = dict.fromkeys(("completed_at", "reason", "error", "output"))
-    statement = (
-        upsert(connection, steps)
-        .values(job_id=claim.id, name=place.name, started_at=db_now(), **row, **fresh)
-        .on_conflict_do_update(index_elements=["job_id", "name"], set_={**row, **ended, "started_at": db_now()})
-        .returning(steps.c.first_sequence)
-    )
-    first = connection.execute(statement).scalar_one()
-    data: dict[str, Json] = {"step": place.name, "status": "running", "attempt": job.attempt}
-    if first != job.seq:
-        data["discard_after"] = first
-    transitions.append(connection, job, [("step", data)])
-    return job.seq
+
+    claim: Claim
+    drafts: Sequence[Draft] = ()
+    progress: float | None = None  # of the job, 0 to 100
+    ends: EndedStep | None = None
+    starts: StepPlace | None = None
+
+    @property
+    def events(self) -> int:
+        """How many events it writes."""
+        return len(self.drafts) + (self.ends is not None) + (self.starts is not None)
+
+    @property
+    def has_effects(self) -> bool:
+        """Whether it writes to more than the job's own rows."""
+        return self.ends is not None and bool(self.ends.outcome.effects)
 
 
-def commit(
-    connection: Connection,
-    claim: Claim,
-    place: StepPlace,
-    outcome: StepOutcome,
-    *,
-    spent: Sequence[Usage] = (),
-    drafts: Sequence[Draft] = (),
-) -> None:
-    """Commit a step that ended well, with the events it has not written yet. Raises Fenced."""
-    percent = place.percent(1.0)
-    step_data = {"step": place.name, "status": outcome.status, "reason": outcome.reason, "progress": percent}
-    written: list[Draft] = [*drafts, ("step", {name: value for name, value in step_data.items() if value is not None})]
-    job = transitions.touch(
-        connection,
-        claim.id,
-        claim.fence,
-        drafts=len(written),
-        steps_since_claim=jobs.c.steps_since_claim + 1,
-        progress=percent,
-        **sums_raised_by(spent),
-    )
-    _mark_committed(connection, claim, place.name, outcome, sum(spent, Usage()))
-    for effect in outcome.effects:
-        effect(connection)
-    insert_usage(connection, claim, place.name, spent)
-    transitions.append(connection, job, written)
+def write(connection: Connection, one: Write) -> int:
+    """Commit one run's write; return the number of its last event. Raises Fenced."""
+    answer = write_all(connection, [one])[0]
+    if isinstance(answer, Fenced):
+        raise answer
+    return answer
 
 
-def _mark_committed(connection: Connection, claim: Claim, name: str, outcome: StepOutcome, total: Usage) -> None:
-    connection.execute(
-        update(steps)
-        .where(steps.c.job_id == claim.id, steps.c.name == name)
-        .values(
-            status=outcome.status,
-            reason=outcome.reason,
-            output=dict(outcome.output),
-            completed_at=db_now(),
-            input_tokens=total.input_tokens,
-            output_tokens=total.output_tokens,
+def write_all(connection: Connection, writes: Sequence[Write]) -> list[int | Fenced]:
+    """Write for several runs, of different jobs; the number of each one's last event, or that it is fenced (I3)."""
+    numbers = _raise_numbers(connection, writes)
+    held = [one for one in writes if one.claim.id in numbers]
+    discards = _start_steps(connection, held, numbers)
+    ended = [(one.claim, one.ends) for one in held if one.ends]
+    _end_steps(connection, ended)
+    for _, step in ended:
+        for effect in step.outcome.effects:
+            effect(connection)
+    spending.write(connection, [(claim, step.place.name, step.spent) for claim, step in ended])
+    entries = [(one.claim.id, numbers[one.claim.id], _drafts(one, discards.get(one.claim.id))) for one in held]
+    transitions.append_all(connection, entries)
+    return [numbers.get(one.claim.id) or Fenced(one.claim.id, one.claim.fence) for one in writes]
+
+
+def _raise_numbers(connection: Connection, writes: Sequence[Write]) -> dict[JobId, int]:
+    """Lock the jobs that are still held, and reserve numbers for the events of each: the last one's."""
+    rows = []
+    for one in writes:
+        total = sum(one.ends.spent, Usage()) if one.ends else Usage()
+        rows.append(
+            {
+                "id": one.claim.id,
+                "fence": one.claim.fence,
+                "events": one.events,
+                "steps": int(one.ends is not None),
+                "progress": one.ends.place.percent(1.0) if one.ends else one.progress,
+                "input_tokens": total.input_tokens,
+                "output_tokens": total.output_tokens,
+            }
         )
+    raised = connection.execute(_update_jobs(connection), {ROWS: rows})
+    return {JobId(row.id): row.seq for row in raised}
+
+
+@built_once
+def _update_jobs(dialect: str) -> ReturningUpdate[Any]:
+    counts = {name: BigInteger() for name in ("fence", "events", "steps", "input_tokens", "output_tokens")}
+    wanted = rowset(dialect, {"id": String(36), **counts, "progress": Float()}).c
+    return (
+        update(jobs)
+        .where(jobs.c.id == wanted.id, jobs.c.status == "running", jobs.c.fence == wanted.fence)
+        .values(
+            seq=jobs.c.seq + wanted.events,
+            steps_since_claim=jobs.c.steps_since_claim + wanted.steps,
+            progress=func.coalesce(wanted.progress, jobs.c.progress),
+            input_tokens=jobs.c.input_tokens + wanted.input_tokens,
+            output_tokens=jobs.c.output_tokens + wanted.output_tokens,
+        )
+        .returning(jobs.c.id, jobs.c.seq)
     )
 
 
-def is_committed(connection: Connection, claim: Claim, name: str) -> bool:
-    """Whether this claim has committed the step: for a COMMIT whose answer was lost. Raises Fenced."""
-    _settle_what_is_under_way(connection, claim)
+def _start_steps(connection: Connection, held: Sequence[Write], numbers: Mapping[JobId, int]) -> dict[JobId, int]:
+    """Write that steps begin; for those that were cut before, the number after which tokens no longer count."""
+    rows = [
+        {
+            "job_id": one.claim.id,
+            "name": one.starts.name,
+            "ordinal": one.starts.ordinal,
+            "attempt": one.claim.job.attempt,
+            "fence": one.claim.fence,
+            "first_sequence": numbers[one.claim.id],
+        }
+        for one in held
+        if one.starts
+    ]
+    if not rows:
+        return {}
+    started = connection.execute(_upsert_steps(connection), {ROWS: rows})
+    return {
+        JobId(row.job_id): row.first_sequence for row in started if row.first_sequence != numbers[JobId(row.job_id)]
+    }
+
+
+@built_once
+def _upsert_steps(dialect: str) -> ReturningInsert[Any]:
+    given: Columns = {"job_id": String(36), "name": String(64), "ordinal": SmallInteger(), "attempt": Integer()}
+    given = {**given, "fence": BigInteger(), "first_sequence": BigInteger()}
+    wanted = rowset(dialect, given)
+    nothing: Any = literal(0)
+    fixed = {"status": literal("running"), "started_at": db_now(), "input_tokens": nothing, "output_tokens": nothing}
+    fresh = upsert_for(dialect, steps).from_select(
+        # The condition keeps SQLite from reading ON CONFLICT as a join's ON.
+        [*given, *fixed],
+        select(*wanted.c, *fixed.values()).where(true()),
+    )
+    again = {name: fresh.excluded[name] for name in ("attempt", "fence", "ordinal", *fixed)}
+    ended = dict.fromkeys(("completed_at", "reason", "error", "output"))
+    return fresh.on_conflict_do_update(index_elements=["job_id", "name"], set_={**again, **ended}).returning(
+        steps.c.job_id, steps.c.first_sequence
+    )
+
+
+def _end_steps(connection: Connection, ended: Sequence[tuple[Claim, EndedStep]]) -> None:
+    rows = []
+    for claim, step in ended:
+        total = sum(step.spent, Usage())
+        rows.append(
+            {
+                "job_id": claim.id,
+                "name": step.place.name,
+                "status": step.outcome.status,
+                "reason": step.outcome.reason,
+                "output": dict(step.outcome.output),
+                "input_tokens": total.input_tokens,
+                "output_tokens": total.output_tokens,
+            }
+        )
+    if rows:
+        connection.execute(_update_steps(connection), {ROWS: rows})
+
+
+@built_once
+def _update_steps(dialect: str) -> Update:
+    written: Columns = {"status": String(16), "reason": Text(), "output": JsonColumn}
+    written = {**written, "input_tokens": BigInteger(), "output_tokens": BigInteger()}
+    wanted = rowset(dialect, {"job_id": String(36), "name": String(64), **written}).c
+    values = {name: wanted[name] for name in written}
+    mine = (steps.c.job_id == wanted.job_id, steps.c.name == wanted.name)
+    return update(steps).where(*mine).values(completed_at=db_now(), **values)
+
+
+def _drafts(one: Write, discard_after: int | None) -> list[Draft]:
+    """All events of a write, in order."""
+    drafts = list(one.drafts)
+    if one.ends:
+        place, outcome = one.ends.place, one.ends.outcome
+        told = {"step": place.name, "status": outcome.status, "reason": outcome.reason, "progress": place.percent(1.0)}
+        drafts.append(("step", {name: value for name, value in told.items() if value is not None}))
+    if one.starts:
+        data: dict[str, Json] = {"step": one.starts.name, "status": "running", "attempt": one.claim.job.attempt}
+        if discard_after is not None:
+            data["discard_after"] = discard_after
+        drafts.append(("step", data))
+    return drafts
+
+
+def committed_at(connection: Connection, claim: Claim, name: str) -> int | None:
+    """The number of the last event, where this claim has committed the step `name`: for a COMMIT whose answer was lost.
+
+    Raises Fenced.
+    """
+    job = _settled(connection, claim)
     row = connection.execute(
         select(steps.c.status, steps.c.fence).where(steps.c.job_id == claim.id, steps.c.name == name)
     ).one_or_none()
-    return row is not None and row.fence == claim.fence and row.status in {"completed", "skipped"}
+    committed = row is not None and row.fence == claim.fence and row.status in {"completed", "skipped"}
+    return job.seq if committed else None
 
 
-def write_events(connection: Connection, claim: Claim, drafts: Sequence[Draft], progress: float | None) -> None:
-    """Commit events in the middle of a step. Raises Fenced."""
-    changes = {} if progress is None else {"progress": progress}
-    job = transitions.touch(connection, claim.id, claim.fence, drafts=len(drafts), **changes)
-    transitions.append(connection, job, drafts)
+def written_at(connection: Connection, claim: Claim, began: int, before: int) -> int | None:
+    """The number of the last event, where a step has written more than `before` events in its course.
 
-
-def count_written(connection: Connection, claim: Claim, after: int) -> int:
-    """How many events a step that began with event `after` has written in its course. Raises Fenced."""
-    _settle_what_is_under_way(connection, claim)
+    `began` is the number of the event of its start. Raises Fenced.
+    """
+    job = _settled(connection, claim)
     own = events.c.type.in_(["token", "progress"])
-    counted = select(func.count()).where(events.c.job_id == claim.id, events.c.sequence > after, own)
-    return connection.execute(counted).scalar_one()
+    counted = select(func.count()).where(events.c.job_id == claim.id, events.c.sequence > began, own)
+    return job.seq if connection.execute(counted).scalar_one() > before else None
 
 
-def _settle_what_is_under_way(connection: Connection, claim: Claim) -> None:
+def _settled(connection: Connection, claim: Claim) -> Job:
     """Lock the job, so that the next statement sees what became of a COMMIT that the server may still be busy with."""
-    transitions.touch(connection, claim.id, claim.fence, drafts=0)
+    return transitions.touch(connection, claim.id, claim.fence, drafts=0)
 
 
 def mark_failed(connection: Connection, claim: Claim, name: str, error: JobError) -> None:
@@ -145,47 +276,3 @@ def supersede_from(connection: Connection, job_id: JobId, ordinal: int) -> None:
         .where(steps.c.job_id == job_id, steps.c.ordinal >= ordinal)
         .values(status="pending", output=None, completed_at=None, reason=None, error=None)
     )
-
-
-def append_usage(connection: Connection, claim: Claim, step: str, spent: Sequence[Usage]) -> None:
-    """Append what was spent by a run that has lost its job: money is spent whoever spent it.
-
-    Once: a claim runs a step once, so where it has rows already, its commit (whose answer was lost) has written them.
-    """
-    connection.execute(select(jobs.c.id).where(jobs.c.id == claim.id).with_for_update(key_share=True))
-    mine = (usage.c.job_id == claim.id, usage.c.step == step, usage.c.fence == claim.fence)
-    if connection.execute(select(usage.c.id).where(*mine).limit(1)).first() is not None:
-        return
-    changes = sums_raised_by(spent)
-    if changes:
-        connection.execute(update(jobs).where(jobs.c.id == claim.id).values(**changes))
-    insert_usage(connection, claim, step, spent)
-
-
-def insert_usage(connection: Connection, claim: Claim, step: str, spent: Sequence[Usage]) -> None:
-    """Write the rows of what was spent; the job's sums are raised by whoever calls this."""
-    rows = [
-        {
-            "id": uuid7(),
-            "job_id": claim.id,
-            "step": step,
-            "fence": claim.fence,
-            "model": one.model,
-            "input_tokens": one.input_tokens,
-            "output_tokens": one.output_tokens,
-        }
-        for one in spent
-    ]
-    if rows:
-        connection.execute(insert(usage).values(created_at=db_now()), rows)
-
-
-def sums_raised_by(spent: Sequence[Usage]) -> dict[str, object]:
-    """The changes to a job's row that `spent` makes; {} where nothing was spent."""
-    total = sum(spent, Usage())
-    if not total.tokens:
-        return {}
-    return {
-        "input_tokens": jobs.c.input_tokens + total.input_tokens,
-        "output_tokens": jobs.c.output_tokens + total.output_tokens,
-    }

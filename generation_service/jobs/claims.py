@@ -4,15 +4,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Float, String, Update, bindparam, func, or_, select, update
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from generation_service.database import db_now
+from generation_service.database.rowsets import ROWS, Columns, built_once, rowset
 from generation_service.database.tables import jobs, service_state, steps
 from generation_service.jobs import transitions
-from generation_service.jobs.model import Backend, Claim, Job, JobId
+from generation_service.jobs.model import Backend, Claim, Job, JobId, Json
 from generation_service.jobs.ports import JobKind
 
 PAUSED = "paused"
+
+_KINDS = "kinds"
+_DELIVERED: Columns = {"id": String(36), "backend": String(32)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,18 +28,48 @@ class Claimant:
     lease_seconds: float
 
 
-def claim(
-    connection: Connection, job_id: JobId, backend: Backend, by: Claimant, kinds: Mapping[str, JobKind]
-) -> list[Claim]:
-    """Claim one job that was delivered; [] where it is not to be run now, or not by this backend.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A job that was delivered to `backend`, and who would claim it."""
+
+    job_id: JobId
+    backend: Backend
+    by: Claimant
+
+
+def claim_all(connection: Connection, wanted: Sequence[Wanted], kinds: Mapping[str, JobKind]) -> list[Claim | None]:
+    """Claim jobs that were delivered; None for one that is not to be run now, or not by its backend.
 
     A delivery that meets a pause is used up: the job counts as not delivered, until it is after the pause.
     """
-    taken = _take(connection, [*_claimable(backend, kinds), jobs.c.id == job_id], by)
-    if not taken:
-        used_up = [jobs.c.id == job_id, jobs.c.backend == backend, jobs.c.status == "pending", is_paused()]
-        connection.execute(update(jobs).where(*used_up).values(delivered_at=None))
-    return [_begin(connection, job, kinds) for job in taken]
+    rows = [
+        {"id": one.job_id, "backend": one.backend, "holder": one.by.holder, "lease_seconds": one.by.lease_seconds}
+        for one in wanted
+    ]
+    claimed = connection.execute(_claim(connection), {ROWS: rows, _KINDS: sorted(kinds)})
+    taken = [transitions.job_of(row) for row in claimed]
+    if len(taken) < len(wanted):
+        connection.execute(_use_up(connection), {ROWS: rows})
+    begun = {claim.job.holder: claim for claim in _begin(connection, taken, kinds)}
+    return [begun.get(one.by.holder) for one in wanted]
+
+
+@built_once
+def _claim(dialect: str) -> ReturningUpdate[Any]:
+    wanted = rowset(dialect, {**_DELIVERED, "holder": String(200), "lease_seconds": Float()}).c
+    due = [jobs.c.kind.in_(bindparam(_KINDS, expanding=True)), is_due(), ~is_paused()]
+    changes = _taken(wanted.holder, db_now(wanted.lease_seconds))
+    return update(jobs).where(*_waits(wanted), *due).values(**changes).returning(*jobs.c)
+
+
+@built_once
+def _use_up(dialect: str) -> Update:
+    return update(jobs).where(*_waits(rowset(dialect, _DELIVERED).c), is_paused()).values(delivered_at=None)
+
+
+def _waits(delivered: Any) -> list[ColumnElement[bool]]:
+    """Whether a job still waits for the backend it was delivered to."""
+    return [jobs.c.id == delivered.id, jobs.c.backend == delivered.backend, jobs.c.status == "pending"]
 
 
 def claim_waiting(
@@ -56,15 +91,18 @@ def claim_waiting(
         .with_for_update(skip_locked=True)
         .cte("waiting")  # evaluated once; a plain subquery may be evaluated again and again, past its limit
     )
-    taken = _take(connection, [jobs.c.status == "pending", jobs.c.id.in_(select(waiting.c.id))], by)
-    return [_begin(connection, job, kinds) for job in sorted(taken, key=lambda job: job.id)]
+    chosen = (jobs.c.status == "pending", jobs.c.id.in_(select(waiting.c.id)))
+    statement = update(jobs).where(*chosen).values(**_taken(by.holder, db_now(by.lease_seconds))).returning(*jobs.c)
+    taken = [transitions.job_of(row) for row in connection.execute(statement)]
+    return _begin(connection, sorted(taken, key=lambda job: job.id), kinds)
 
 
 def find_claims(connection: Connection, holder: str) -> list[Claim]:
     """The claims that `holder` has made, where they were committed: for a COMMIT whose answer was lost."""
     held = select(jobs).where(jobs.c.status == "running", jobs.c.holder == holder)
     taken = [transitions.job_of(row) for row in connection.execute(held)]
-    return [Claim(job=job, steps=transitions.find_steps(connection, job.id)) for job in taken]
+    found = transitions.find_steps_of(connection, [job.id for job in taken])
+    return [Claim(job=job, steps=found.get(job.id, {})) for job in taken]
 
 
 def is_due() -> ColumnElement[bool]:
@@ -82,30 +120,35 @@ def _claimable(backend: Backend, kinds: Mapping[str, JobKind]) -> list[ColumnEle
     return [jobs.c.status == "pending", jobs.c.backend == backend, known, is_due(), ~is_paused()]
 
 
-def _take(connection: Connection, conditions: Sequence[ColumnElement[bool]], by: Claimant) -> list[Job]:
+def _taken(holder: Any, lease_until: Any) -> dict[str, Any]:
+    """What a claim changes."""
     saved = (
         select(func.coalesce(func.sum(steps.c.input_tokens + steps.c.output_tokens), 0))
         .where(steps.c.job_id == jobs.c.id, steps.c.status == "completed")
         .scalar_subquery()
     )
-    changes: dict[str, Any] = {
+    return {
         "status": "running",
         "fence": jobs.c.fence + 1,
         "seq": jobs.c.seq + 1,
-        "holder": by.holder,
-        "lease_until": db_now(by.lease_seconds),
+        "holder": holder,
+        "lease_until": lease_until,
         "claims": jobs.c.claims + 1,
         "steps_since_claim": 0,
         "saved_tokens": jobs.c.saved_tokens + saved,  # what this run need not pay again (I4)
         "started_at": func.coalesce(jobs.c.started_at, db_now()),
         "due_at": None,
     }
-    rows = connection.execute(update(jobs).where(*conditions).values(**changes).returning(*jobs.c))
-    return [transitions.job_of(row) for row in rows]
 
 
-def _begin(connection: Connection, job: Job, kinds: Mapping[str, JobKind]) -> Claim:
-    data = {"status": "running", "backend": job.backend, "attempt": job.attempt}
-    transitions.append(connection, job, [("status", data)])
-    kinds[job.kind].on_started(connection, job)
-    return Claim(job=job, steps=transitions.find_steps(connection, job.id) if job.claims > 1 else {})
+def _begin(connection: Connection, taken: Sequence[Job], kinds: Mapping[str, JobKind]) -> list[Claim]:
+    """Write the event of each claim, and tell each kind of its jobs."""
+    transitions.append_all(connection, [(job.id, job.seq, [("status", _running(job))]) for job in taken])
+    for kind in sorted({job.kind for job in taken}):
+        kinds[kind].on_started(connection, [job for job in taken if job.kind == kind])
+    found = transitions.find_steps_of(connection, [job.id for job in taken if job.claims > 1])
+    return [Claim(job=job, steps=found.get(job.id, {})) for job in taken]
+
+
+def _running(job: Job) -> Mapping[str, Json]:
+    return {"status": "running", "backend": job.backend, "attempt": job.attempt}

@@ -3,26 +3,31 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 from uuid import uuid4
 
 from sqlalchemy import Connection
 
 from generation_service.database import Database
 from generation_service.errors import DatabaseUnavailable, Fenced
-from generation_service.jobs import checkpoints, claims, settlement
-from generation_service.jobs.claims import Claimant
+from generation_service.jobs import claims, settlement, spending
+from generation_service.jobs.claims import Claimant, Wanted
+from generation_service.jobs.commits import Commits
 from generation_service.jobs.heartbeat import Heartbeat, Lease
 from generation_service.jobs.model import Backend, Claim, JobError, JobId
 from generation_service.jobs.persistence import Persistence
 from generation_service.jobs.ports import JobKind, RunListener, Wakeups
 from generation_service.jobs.retries import RetryPolicy
-from generation_service.jobs.settlement import Failure
+from generation_service.jobs.settlement import Completed, Failure
 from generation_service.jobs.stepping import StepRunner
 
 _log = logging.getLogger(__name__)
+
+Take: TypeAlias = Callable[[Claimant], Awaitable[list[Claim]]]
+"""Claims jobs for a claimant."""
 
 _CANCEL_SECONDS = 5.0
 """How long a step that was cancelled may take to clean up before it is left behind."""
@@ -68,7 +73,9 @@ class Executor:
         self._wakeups = wakeups
         self._listener = listener
         self._persistence = Persistence(database)
+        self._commits = Commits(database, kinds)
         self._steps = StepRunner(
+            commits=self._commits,
             persistence=self._persistence,
             kinds=kinds,
             wakeups=wakeups,
@@ -79,18 +86,16 @@ class Executor:
     async def execute(self, job_id: JobId, backend: Backend) -> None:
         """Run a delivered job, unless it is not to be run now, or not here. Raises nothing of its own."""
         began = time.monotonic()
-        for claim in await self._claim(
-            lambda connection, by: claims.claim(connection, job_id, backend, by, self._kinds)
-        ):
+        for claim in await self._claim(partial(self._claim_delivered, job_id, backend)):
             await self.run(claim, began)
 
     async def claim_waiting(self, backend: Backend, limit: int, *, project_id: str | None = None) -> list[Claim]:
         """Claim up to `limit` waiting jobs (of one project), each to be handed to `run`."""
-        return await self._claim(
-            lambda connection, by: claims.claim_waiting(
-                connection, backend, by, self._kinds, limit, project_id=project_id
-            )
-        )
+
+        def take(connection: Connection, by: Claimant) -> list[Claim]:
+            return claims.claim_waiting(connection, backend, by, self._kinds, limit, project_id=project_id)
+
+        return await self._claim(lambda by: self._database.write(lambda connection: take(connection, by)))
 
     async def run(self, claim: Claim, began: float) -> None:
         """Run a claimed job to the end of this attempt; `began` is monotonic, before the claim."""
@@ -113,8 +118,8 @@ class Executor:
 
     async def _attempt(self, claim: Claim, lease: Lease) -> str:
         result = await self._run_until_told(claim, lease)
-        if result is None:
-            await self._persistence.persist(lambda connection: settlement.complete(connection, claim, self._kinds))
+        if isinstance(result, Completed):
+            await self._commits.complete(result)
             return "completed"
         if isinstance(result, Failure):
             return await self._fail(claim, result)
@@ -130,7 +135,7 @@ class Executor:
         except Fenced:
             if failure.spent:
                 await self._persistence.persist(
-                    lambda connection: checkpoints.append_usage(connection, claim, failure.step or "", failure.spent)
+                    lambda connection: spending.append(connection, claim, failure.step or "", failure.spent)
                 )
             raise
         return "retried" if job.status == "pending" else "failed"
@@ -142,7 +147,7 @@ class Executor:
             return "fenced"
         return "released"
 
-    async def _run_until_told(self, claim: Claim, lease: Lease) -> Failure | _Told | None:
+    async def _run_until_told(self, claim: Claim, lease: Lease) -> Completed | Failure | _Told:
         """Run the steps; stop at once where the lease ends, and after a run's longest time."""
         steps = asyncio.create_task(self._steps.run_steps(claim, lease), name=f"steps-{claim.id}")
         told = asyncio.create_task(lease.ended.wait(), name=f"told-{claim.id}")
@@ -158,7 +163,11 @@ class Executor:
             await _cancel(steps)
             await _cancel(told)
 
-    async def _claim(self, take: Callable[[Connection, Claimant], list[Claim]]) -> list[Claim]:
+    async def _claim_delivered(self, job_id: JobId, backend: Backend, by: Claimant) -> list[Claim]:
+        claim = await self._commits.claim(Wanted(job_id=job_id, backend=backend, by=by))
+        return [claim] if claim else []
+
+    async def _claim(self, take: Take) -> list[Claim]:
         """Claim; a cancellation gives back what the thread, which nobody can stop, has claimed all the same."""
         claiming = asyncio.create_task(self._claim_surely(take))
         try:
@@ -168,10 +177,10 @@ class Executor:
                 await self._release(claim, "stopped")
             raise
 
-    async def _claim_surely(self, take: Callable[[Connection, Claimant], list[Claim]]) -> list[Claim]:
+    async def _claim_surely(self, take: Take) -> list[Claim]:
         by = Claimant(holder=f"{self._process}/{uuid4().hex[:12]}", lease_seconds=self._limits.lease_seconds)
         try:
-            return await self._database.write(lambda connection: take(connection, by))
+            return await take(by)
         except DatabaseUnavailable:
             # Was it committed? A job that is claimed and not run would have to wait for its lease to run out.
             return await self._persistence.persist(lambda connection: claims.find_claims(connection, by.holder))

@@ -9,14 +9,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, func, literal, null, select, union_all
+from sqlalchemy import Connection, and_, case, func, null, select, union_all
 
-from generation_service.database import db_now
 from generation_service.database.operations import processes
-from generation_service.database.tables import counters, episodes, events, jobs, projects, pruned_jobs
+from generation_service.database.tables import counters, episodes, events, jobs, projects
+from generation_service.database.types import db_moment
 from generation_service.jobs.model import ENDED, JobId
+from generation_service.jobs.queries import PRUNED, counted_by_status
 
 _LATELY_SECONDS = 3600.0
+_LAST_EPISODES = 30
 _MOST_ENDED = 500  # so many of the jobs that have ended lately are held against their events
 
 
@@ -61,17 +63,16 @@ class Counts:
 
 
 def count(connection: Connection) -> Counts:
-    """Count everything in one statement, so that what is committed meanwhile is in all of it or in none."""
-    unnamed = null().label("backend")
-    parts: list[Any] = [
-        select(literal("counter"), counters.c.name, unnamed, func.sum(counters.c.value)).group_by(counters.c.name),
-        select(literal("row"), jobs.c.status, jobs.c.backend, func.count()).group_by(jobs.c.status, jobs.c.backend),
-        select(literal("pruned"), literal(""), unnamed, func.count()).select_from(pruned_jobs),
-    ]
+    """Count everything in one statement, so that what is committed meanwhile is in all of it or in none.
+
+    Live rows are counted; those that have ended, and the tombstones, the database has tallied itself.
+    """
     counted: dict[str, int] = {}
     rows: defaultdict[str, dict[str, int]] = defaultdict(dict)
-    for part, name, backend, number in connection.execute(union_all(*parts)):
-        if part == "row":
+    raised = select(counters.c.name, null(), func.sum(counters.c.value)).group_by(counters.c.name)
+    parts: list[Any] = [raised, *counted_by_status().selects]
+    for name, backend, number in connection.execute(union_all(*parts)):
+        if backend:
             rows[backend][name] = int(number)
         else:
             counted[name] = int(number)
@@ -80,7 +81,7 @@ def count(connection: Connection) -> Counts:
         reopened=counted.get("reopened", 0),
         ended=counted.get("ended", 0),
         rows=dict(rows),
-        pruned=counted.get("", 0),
+        pruned=counted.get(PRUNED, 0),
     )
 
 
@@ -88,20 +89,15 @@ def ended_twice(connection: Connection) -> set[JobId]:
     """Of the jobs that have ended lately, those whose events end them more often than somebody reopened them."""
     lately = (
         select(jobs.c.id)
-        .where(jobs.c.completed_at > db_now(-_LATELY_SECONDS))
+        .where(jobs.c.completed_at > db_moment(-_LATELY_SECONDS))
         .order_by(jobs.c.completed_at.desc())
         .limit(_MOST_ENDED)
         .subquery()
     )
     reopened = and_(events.c.type == "retry", events.c.data["reason"].as_string() == "by hand")
     weight = case((events.c.type.in_(sorted(ENDED)), 1), (reopened, -1), else_=0)
-    more = (
-        select(events.c.job_id)
-        .join(lately, lately.c.id == events.c.job_id)
-        .group_by(events.c.job_id)
-        .having(func.sum(weight) > 1)
-    )
-    return {JobId(row.job_id) for row in connection.execute(more)}
+    endings = select(func.sum(weight)).where(events.c.job_id == lately.c.id).scalar_subquery()  # job by job
+    return {JobId(row.id) for row in connection.execute(select(lately.c.id).where(endings > 1))}
 
 
 def miscounted_projects(connection: Connection) -> dict[str, int]:
@@ -114,6 +110,23 @@ def miscounted_projects(connection: Connection) -> dict[str, int]:
         .having((func.count() != projects.c.episode_count) | (func.max(episodes.c.number) != func.count()))
     )
     return {row.id: row.surplus for row in rows}
+
+
+def miscounted_lately(connection: Connection) -> dict[str, int]:
+    """As `miscounted_projects`, of the last episodes of the projects that have got some lately, however many more."""
+    newest = select(episodes.c.project_id).order_by(episodes.c.id.desc()).limit(_LAST_EPISODES).subquery()
+    count = projects.c.episode_count
+    mine = episodes.c.project_id == projects.c.id
+    last = select(func.count()).where(mine, episodes.c.number > count - _LAST_EPISODES).scalar_subquery()
+    highest = select(func.max(episodes.c.number)).where(mine).scalar_subquery()
+    wanted = case((count > _LAST_EPISODES, _LAST_EPISODES), else_=count)
+    looked_at = (
+        select(projects.c.id, (last - wanted).label("surplus"), (highest - count).label("beyond"))
+        .where(projects.c.id.in_(select(newest.c.project_id)))
+        .cte("looked_at")
+    )
+    found = select(looked_at).where((looked_at.c.surplus != 0) | (looked_at.c.beyond != 0))
+    return {row.id: row.surplus for row in connection.execute(found)}
 
 
 def held_by_the_dead(connection: Connection) -> int:

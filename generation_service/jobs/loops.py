@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import random
 from collections.abc import Awaitable, Callable
 
 from generation_service.errors import DatabaseUnavailable
@@ -9,10 +10,16 @@ from generation_service.errors import DatabaseUnavailable
 _log = logging.getLogger(__name__)
 
 _ERROR_PAUSE_SECONDS = 1.0
+_SHORTEST_PAUSE = 0.25  # of the pause: a turn that lasted until just before the next tick lets that one pass
+_PHASE_SECONDS = random.uniform(0, 60)  # noqa: S311 - processes do not all tick at once: on SQLite they take turns
 
 
 class Loop:
-    """Calls `turn` again and again, `pause_seconds` apart, or at once after `nudge`."""
+    """Calls `turn` again and again, about `pause_seconds` apart, or at once after `nudge`.
+
+    Loops of a process tick together, so that what all of them look for is looked for at once: a pause
+    ends with a multiple of it.
+    """
 
     def __init__(self, *, name: str, turn: Callable[[], Awaitable[None]], pause_seconds: float) -> None:
         self._name = name
@@ -56,8 +63,13 @@ class Loop:
 
     async def _wait(self) -> None:
         try:
-            async with asyncio.timeout(self._pause_seconds):
+            async with asyncio.timeout_at(self._next_tick(asyncio.get_running_loop().time())):
                 await self._nudged.wait()
         except TimeoutError:
             return
         self._nudged.clear()
+
+    def _next_tick(self, now: float) -> float:
+        pause = self._pause_seconds
+        tick = _PHASE_SECONDS + ((now - _PHASE_SECONDS) // pause + 1) * pause
+        return tick if tick - now >= _SHORTEST_PAUSE * pause else tick + pause

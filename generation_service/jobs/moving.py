@@ -8,9 +8,9 @@ from sqlalchemy import Connection
 
 from generation_service.database import Database
 from generation_service.jobs import rerouting
-from generation_service.jobs.model import BACKENDS, Backend, Job, JobId
+from generation_service.jobs.model import BACKENDS, Backend, JobId
 from generation_service.jobs.ports import DeliveryBackend, Wakeups
-from generation_service.jobs.rerouting import Movable
+from generation_service.jobs.rerouting import Movable, Placed
 from generation_service.jobs.routing import Mode, current_mode
 
 MIGRATION_LEASE = "migration"
@@ -21,11 +21,11 @@ MIGRATION_LEASE = "migration"
 class Batch:
     """What one transaction saw and what it moved, as it is now; the last delivery had the number before."""
 
-    seen: Sequence[Job]
-    moved: Sequence[Job]
+    seen: Sequence[Placed]
+    moved: Sequence[Placed]
 
 
-_Move = Callable[[Connection, Sequence[Job], Backend], list[Job]]
+_Move = Callable[[Connection, Sequence[Placed], Backend], list[Placed]]
 _MOVES: Mapping[Movable, _Move] = {"pending": rerouting.move_waiting, "running": rerouting.take_over}
 
 
@@ -54,18 +54,18 @@ class Mover:
             yield Batch(seen=seen, moved=moved)
             after = seen[-1].id
 
-    def _tell(self, moved: Sequence[Job]) -> None:
+    def _tell(self, moved: Sequence[Placed]) -> None:
         for name, backend in self._backends.items():
             backend.deliver([job for job in moved if job.backend == name and job.delivered_at is not None])
         self._wakeups.wake([job.id for job in moved])
 
 
-def _move_batch(connection: Connection, wish: Mode, seen: Sequence[Job], move: _Move) -> list[Job]:
+def _move_batch(connection: Connection, wish: Mode, seen: Sequence[Placed], move: _Move) -> list[Placed]:
     """Move what was seen, if the mode is still in force: a switch back must not be undone by one that was slower."""
     current = current_mode(connection)
     if (current.epoch if current else 0) != wish.epoch:
         return []
-    moved: list[Job] = []
+    moved: list[Placed] = []
     for target in BACKENDS:
         moved += move(connection, [job for job in seen if wish.target_for(job.project_id) == target], target)
     return moved

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from sqlalchemy import Connection
 
-from generation_service.jobs.model import Backend, Job, JobError, JobId, Json, StepRecord, Usage
+from generation_service.jobs.model import Backend, Job, JobError, JobId, Json, Priority, Usage
 
 Effect = Callable[[Connection], object]
 """A write that belongs to a step: run inside the transaction that commits it, after its fence check.
@@ -76,39 +76,63 @@ class Step(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """How a job ends, as its kind's hook sees it."""
+    """How a job ends, as its kind's hook sees it; `job` is its row, which has ended.
 
+    `outputs` are those of the steps of a job that completed, by name ({} for a skipped one).
+    """
+
+    job: Job
     status: Literal["completed", "failed", "cancelled"]
     error: JobError | None = None
+    outputs: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
 
 
 class JobKind(Protocol):
     """What the core must know about one kind of job."""
 
     kind: str
+    shares_commits: bool
+    """Whether several of its jobs may end in one transaction: its hook is short, and locks no rows but projects."""
 
     def steps(self, job: Job) -> Sequence[Step]:
         """The steps in order; the same for every run of the same job."""
 
-    def on_started(self, connection: Connection, job: Job) -> None:
-        """Called in the claim's transaction."""
+    def on_started(self, connection: Connection, jobs: Sequence[Job]) -> None:
+        """Called in the transaction that claims these jobs."""
 
-    def on_ended(
-        self, connection: Connection, job: Job, ending: Ending, steps: Mapping[str, StepRecord]
-    ) -> Mapping[str, Json] | None:
-        """Called once, in the transaction that ends the job; returns its `result`.
+    def on_ended(self, connection: Connection, endings: Sequence[Ending]) -> Sequence[Mapping[str, Json] | None]:
+        """Called once for each job, in the transaction that ends it and maybe others; returns the `result` of each.
 
-        May lock project rows (after the job's own), may not call anything outside the database.
+        May lock project rows (after the jobs' own, in order), may not call anything outside the database.
         """
 
     def on_reopened(self, connection: Connection, job: Job) -> None:
         """Called in the transaction that reopens a failed job."""
 
 
+class Deliverable(Protocol):
+    """What is told of a job that waits: a whole `Job`, or what whoever moves thousands of them has read of each."""
+
+    @property
+    def id(self) -> JobId: ...
+
+    @property
+    def project_id(self) -> str | None: ...
+
+    @property
+    def priority(self) -> Priority: ...
+
+    @property
+    def backend(self) -> Backend: ...
+
+    @property
+    def delivery(self) -> int: ...
+
+
 class Delivery(Protocol):
     """Tells a backend that jobs wait. A hint: it may be lost, late or doubled, and never raises."""
 
-    def deliver(self, jobs: Iterable[Job]) -> None:
+    def deliver(self, jobs: Iterable[Deliverable]) -> None:
         """Hand over and return at once, from any thread or event loop."""
 
 

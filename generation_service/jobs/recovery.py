@@ -13,19 +13,24 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
-from sqlalchemy import ColumnElement, Connection, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, case, func, or_, select, tuple_, update
 
 from generation_service.database import Database, db_now
+from generation_service.database.operations import worker_mode
 from generation_service.database.tables import jobs
+from generation_service.database.types import beside
 from generation_service.errors import DatabaseUnavailable
 from generation_service.jobs import claims, leadership, rerouting, settlement, transitions
 from generation_service.jobs.heartbeat import renewal_seconds
+from generation_service.jobs.leadership import Tenure
 from generation_service.jobs.loops import Loop
 from generation_service.jobs.model import Backend, Job, JobId
 from generation_service.jobs.moving import MIGRATION_LEASE, Mover
 from generation_service.jobs.ports import DeliveryBackend, JobKind, Wakeups
+from generation_service.jobs.rerouting import Placed
 from generation_service.jobs.retries import RetryPolicy
 from generation_service.jobs.routing import Mode, current_mode
+from generation_service.jobs.signs import Signs
 
 _log = logging.getLogger(__name__)
 
@@ -46,15 +51,20 @@ class Pace:
 
     @property
     def leader_seconds(self) -> float:
-        return max(3 * self.interval_seconds, 3.0)
+        return max(4 * self.interval_seconds, 3.0)
+
+    @property
+    def renewal_seconds(self) -> float:
+        """So old a leader's lease is renewed: with a turn a second each other time, and half of it is left."""
+        return 0.4 * self.leader_seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rerouted:
     """The jobs that one call has moved, as they are now; their last delivery had the number before."""
 
-    waiting: Sequence[Job]
-    running: Sequence[Job]
+    waiting: Sequence[Placed]
+    running: Sequence[Placed]
 
 
 class Recovery:
@@ -71,6 +81,7 @@ class Recovery:
         wakeups: Wakeups,
         pace: Pace,
         clock: Callable[[], float] = time.time,
+        signs: Signs | None = None,
     ) -> None:
         self._process = process
         self._database = database
@@ -78,10 +89,14 @@ class Recovery:
         self._policy = policy
         self._backends = backends
         self._mover = Mover(database=database, backends=backends, wakeups=wakeups)
+        self._moving = Tenure(database, name=MIGRATION_LEASE, holder=process, seconds=_MOVING_SECONDS)
         self._wakeups = wakeups
         self._pace = pace
         self._clock = clock
+        signs = signs or Signs(database)
+        self._amiss = signs.add(case((leadership.anothers(_LEASE, process), None), else_=_amiss()))
         self._leads = False
+        self._renew_at = 0.0  # monotonic: until then a lease that was this process's is so still
         self._quiet_until = 0.0  # monotonic: no rescue before
         self._clocks = (clock(), time.monotonic())
         self._turned_at: float | None = None  # monotonic: when the last turn ended
@@ -104,12 +119,14 @@ class Recovery:
         """Look once, if this process leads."""
         self._compare_clocks()
         try:
-            if not await self._lead():
+            amiss = await self._amiss.look()  # None: another process leads, and this one is to look for nothing
+            if not await self._lead(led_by_another=amiss is None):
                 return
             self._compare_clocks()
-            await self._rescue()
-            await self._reroute()
-            await self._deliver_undelivered()
+            if amiss:
+                await self._rescue()
+                await self._reroute()
+                await self._deliver_undelivered()
             await self._redeliver_lost()
         except DatabaseUnavailable:
             self._be_quiet()  # an outage must not make every job look abandoned
@@ -117,10 +134,16 @@ class Recovery:
         finally:
             self._turned_at = time.monotonic()
 
-    async def _lead(self) -> bool:
-        leads = await self._database.write(
-            lambda connection: leadership.take_or_keep(connection, _LEASE, self._process, self._pace.leader_seconds)
-        )
+    async def _lead(self, *, led_by_another: bool) -> bool:
+        """Take or keep the lease. Whoever does not lead only reads: on SQLite a write is everybody's turn."""
+        if led_by_another:
+            self._leads = False
+            return False
+        if self._leads and time.monotonic() < self._renew_at:
+            return True
+        self._renew_at = time.monotonic() + self._pace.renewal_seconds
+        take = partial(leadership.take_or_keep, name=_LEASE, holder=self._process, seconds=self._pace.leader_seconds)
+        leads = await self._database.write(take)
         if leads and not self._leads:
             _log.info("This process leads recovery", extra={"action": "leads_recovery"})
             self._be_quiet()
@@ -152,8 +175,7 @@ class Recovery:
     async def _rescue(self) -> None:
         if self._is_quiet():
             return
-        silent = [jobs.c.status == "running", jobs.c.lease_until < db_now()]
-        abandoned = await self._database.read(lambda connection: _find(connection, silent))
+        abandoned = await self._database.read(lambda connection: _find(connection, _silent()))
         self._compare_clocks()
         if self._is_quiet():
             return
@@ -189,13 +211,13 @@ class Recovery:
             return
         if mode.carry == "nothing" and now - mode.since < timedelta(seconds=_IMPLIED_SECONDS):
             return
-        if await self._is_fulfilled(mode) or not await self._may_move():
+        if await self._is_fulfilled(mode) or not await self._moving.hold():
             return
         try:
             await self.reroute(mode)
         finally:
             with contextlib.suppress(DatabaseUnavailable):  # then the lease runs out
-                await self._database.write(partial(leadership.give_up, name=MIGRATION_LEASE, holder=self._process))
+                await self._moving.end()
 
     async def reroute(self, mode: Mode) -> Rerouted:
         """Move what `mode` takes along to where it wants it, and deliver it there; what was moved.
@@ -206,11 +228,11 @@ class Recovery:
         running = await self._move_all(mode, "running") if mode.moves == "running" else []
         return Rerouted(waiting=waiting, running=running)
 
-    async def _move_all(self, mode: Mode, status: rerouting.Movable) -> list[Job]:
-        moved: list[Job] = []
+    async def _move_all(self, mode: Mode, status: rerouting.Movable) -> list[Placed]:
+        moved: list[Placed] = []
         async for batch in self._mover.batches(mode, status):
             moved += batch.moved
-            if not await self._may_move():
+            if not await self._moving.hold():
                 break
         return moved
 
@@ -222,14 +244,9 @@ class Recovery:
                 return False
         return True
 
-    async def _may_move(self) -> bool:
-        hold = partial(leadership.take_or_keep, name=MIGRATION_LEASE, holder=self._process, seconds=_MOVING_SECONDS)
-        return await self._database.write(hold)
-
     async def _deliver_undelivered(self) -> None:
         """Deliver what was released, rescued or has become due; while paused it would only come back."""
-        waiting = [jobs.c.status == "pending", jobs.c.delivered_at.is_(None), claims.is_due(), ~claims.is_paused()]
-        while seen := await self._database.read(lambda connection: _find(connection, waiting)):
+        while seen := await self._database.read(lambda connection: _find(connection, _undelivered())):
             if not await self._deliver(seen):
                 return  # somebody else holds these rows just now: the next turn comes back
 
@@ -254,7 +271,7 @@ class Recovery:
 
     async def _delivered_after(self, after: JobId) -> list[Job]:
         old = jobs.c.delivered_at < db_now(-self._pace.redelivery_seconds)
-        waiting = [jobs.c.status == "pending", jobs.c.backend == "rq", old, jobs.c.id > after]
+        waiting = [jobs.c.status == "pending", beside(jobs.c.backend) == "rq", old, jobs.c.id > after]
         return await self._database.read(lambda connection: _find(connection, waiting))
 
     async def _deliver(self, seen: Sequence[Job]) -> int:
@@ -263,6 +280,40 @@ class Recovery:
         for name, backend in self._backends.items():
             backend.deliver([job for job in numbered if job.backend == name])
         return len(numbered)
+
+
+def write_off(connection: Connection, process: str) -> int:
+    """Let the leases of a process that is known to have ended run out now: recovery need not wait for it; how many.
+
+    What becomes of its jobs is decided as ever (I5). Were it alive after all, its fence would be refused (I3).
+    """
+    begins = f"{process}/"
+    its_own = [jobs.c.status == "running", func.substr(jobs.c.holder, 1, len(begins)) == begins]
+    return connection.execute(update(jobs).where(*its_own).values(lease_until=db_now())).rowcount
+
+
+def _silent() -> list[ColumnElement[bool]]:
+    return [jobs.c.status == "running", jobs.c.lease_until < db_now()]
+
+
+def _undelivered() -> list[ColumnElement[bool]]:
+    return [jobs.c.status == "pending", jobs.c.delivered_at.is_(None), claims.is_due(), ~claims.is_paused()]
+
+
+def _amiss() -> ColumnElement[bool]:
+    """Whether there is anything to rescue, to reroute or to deliver: mostly there is nothing."""
+    newest = select(func.max(worker_mode.c.epoch)).scalar_subquery()
+    moves = select(worker_mode.c.epoch).where(worker_mode.c.epoch == newest, _moves())
+    return or_(_exists(_silent()), _exists(_undelivered()), moves.exists())
+
+
+def _moves() -> ColumnElement[bool]:
+    """Whether a mode takes jobs along: `Mode.moves`, as the database asks it."""
+    return or_(worker_mode.c.carry != "nothing", ~worker_mode.c.enabled)
+
+
+def _exists(conditions: Sequence[ColumnElement[bool]]) -> ColumnElement[bool]:
+    return select(jobs.c.id).where(*conditions).exists()
 
 
 def _mode_and_time(connection: Connection) -> tuple[Mode | None, datetime]:

@@ -5,19 +5,62 @@ too; so whatever happens to the rest of a switch, no job runs twice and none is 
 """
 
 from collections.abc import Collection, Sequence
-from typing import Any, Literal, cast
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, case, insert, select, tuple_, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Row,
+    String,
+    Update,
+    bindparam,
+    case,
+    func,
+    insert,
+    literal,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.sql.dml import Insert
 
 from generation_service.database import db_now
+from generation_service.database.among import among
+from generation_service.database.rowsets import ROWS, Columns, built_once, rowset
 from generation_service.database.tables import events, jobs, steps
+from generation_service.database.types import beside
 from generation_service.jobs import claims, transitions
-from generation_service.jobs.model import BACKENDS, MOVES, Backend, Job, JobId
+from generation_service.jobs.model import BACKENDS, MOVES, PRIORITIES, Backend, Job, JobId, Priority, Status
 from generation_service.jobs.routing import PINNED_KINDS, Mode, current_mode
 
 BATCH = 500
 
 Movable = Literal["pending", "running"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """What there is to say of a job that is moved, or may be: where it is, and its last delivery."""
+
+    id: JobId
+    project_id: str | None
+    priority: Priority
+    status: Status
+    backend: Backend
+    fence: int
+    delivery: int
+    delivered_at: datetime | None
+    due_at: datetime | None
+
+
+# Of thousands of jobs at a time nothing else is read: what people asked for is large, and means nothing here.
+_PLACED = tuple(
+    jobs.c[name]
+    for name in ("id", "project_id", "priority", "status", "backend", "fence", "delivery", "delivered_at", "due_at")
+)
 
 
 def find_misplaced(
@@ -28,9 +71,9 @@ def find_misplaced(
     after: JobId,
     sources: Collection[Backend] = BACKENDS,
     limit: int = BATCH,
-) -> list[Job]:
+) -> list[Placed]:
     """Up to `limit` jobs at one of `sources` that the mode wants elsewhere, by id, beginning behind `after`."""
-    found: list[Job] = []
+    found: list[Placed] = []
     while len(found) < limit:
         page = _page(connection, mode, status, after=after, sources=sources, limit=limit)
         found += [job for job in page if job.backend != mode.target_for(job.project_id)]
@@ -40,30 +83,23 @@ def find_misplaced(
     return found[:limit]
 
 
-def move_waiting(connection: Connection, seen: Sequence[Job], target: Backend) -> list[Job]:
+def move_waiting(connection: Connection, seen: Sequence[Placed], target: Backend) -> list[Placed]:
     """Move those of `seen` that still wait and are not at `target` yet; what is due is to be delivered afterwards.
 
     A row that somebody writes to just now is left to the next turn.
     """
-    due = case((claims.is_due(), db_now()), else_=None)
-    wanted = [jobs.c.status == "pending", jobs.c.id.in_([job.id for job in seen])]
-    return _move(connection, "switch", wanted, target, delivered_at=due)
+    return _move(connection, _move_statement(connection), seen, target)
 
 
-def take_over(connection: Connection, seen: Sequence[Job], target: Backend) -> list[Job]:
+def take_over(connection: Connection, seen: Sequence[Placed], target: Backend) -> list[Placed]:
     """Take those of `seen` that run as they were seen from their holders, to go on at `target`.
 
     They go on from their last committed step, and no attempt is used up. What a frozen holder has locked
     is left to the next turn.
     """
-    if not seen:
-        return []
-    as_seen = tuple_(jobs.c.id, jobs.c.fence).in_([(job.id, job.fence) for job in seen])
-    wanted = [jobs.c.status == "running", as_seen]
-    taken = {"fence": jobs.c.fence + 1, "holder": None, "lease_until": None, "due_at": None}
-    moved = _move(connection, "take_over", wanted, target, delivered_at=db_now(), **taken)
-    cut = steps.c.job_id.in_([job.id for job in moved])
-    connection.execute(update(steps).where(cut, steps.c.status == "running").values(status="pending"))
+    moved = _move(connection, _take_over_statement(connection), seen, target)
+    if moved:
+        connection.execute(_cut_statement(connection), {ROWS: [{"id": job.id} for job in moved]})
     return moved
 
 
@@ -103,46 +139,108 @@ def other(backend: Backend) -> Backend:
 
 def _page(
     connection: Connection, mode: Mode, status: Movable, *, after: JobId, sources: Collection[Backend], limit: int
-) -> list[Job]:
+) -> list[Placed]:
     wanted_whole = mode.target == "background_tasks" or mode.rollout.whole
     conditions: list[ColumnElement[bool]] = [
         jobs.c.status == status,
         jobs.c.id > after,
         jobs.c.kind.not_in(PINNED_KINDS),
-        jobs.c.backend.in_([one for one in sources if not wanted_whole or one != mode.target]),
+        beside(jobs.c.backend).in_([one for one in sources if not wanted_whole or one != mode.target]),
     ]
-    rows = connection.execute(select(jobs).where(*conditions).order_by(jobs.c.id).limit(limit))
-    return [transitions.job_of(row) for row in rows]
+    rows = connection.execute(select(*_PLACED).where(*conditions).order_by(jobs.c.id).limit(limit))
+    return [_placed(row) for row in rows]
 
 
-def _move(
-    connection: Connection,
-    name: Literal["switch", "take_over"],
-    wanted: Sequence[ColumnElement[bool]],
-    target: Backend,
-    **changes: Any,
-) -> list[Job]:
-    conditions = [*wanted, jobs.c.backend == other(target)]
-    free = select(jobs.c.id).where(*conditions).order_by(jobs.c.id).with_for_update(key_share=True, skip_locked=True)
-    statement = (
-        update(jobs)
-        .where(jobs.c.id.in_(select(free.cte("free").c.id)), *conditions)
-        .values(status=MOVES[name][1], backend=target, delivery=jobs.c.delivery + 1, seq=jobs.c.seq + 1, **changes)
-        .returning(*jobs.c)
-    )
-    moved = sorted((transitions.job_of(row) for row in connection.execute(statement)), key=lambda job: job.id)
-    rows = [
-        {
-            "job_id": job.id,
-            "sequence": job.seq,
-            "type": "switched",
-            "data": {"sequence": job.seq, **_said(job, other(target))},
-        }
-        for job in moved
-    ]
-    if rows:
-        connection.execute(insert(events).values(created_at=db_now()), cast("Any", rows))
+def _move(connection: Connection, statement: Update, seen: Sequence[Placed], target: Backend) -> list[Placed]:
+    if not seen:
+        return []
+    wanted = {ROWS: [{"id": job.id, "fence": job.fence} for job in seen], "target": target, "source": other(target)}
+    moved = sorted((_placed(row) for row in connection.execute(statement, wanted)), key=lambda job: job.id)
+    if moved:
+        connection.execute(
+            _event_statement(connection), {ROWS: [{"id": job.id} for job in moved], "source": other(target)}
+        )
     return moved
+
+
+def _placed(row: Row[Any]) -> Placed:
+    job_id, project_id, priority, status, backend, fence, delivery, delivered_at, due_at = tuple(row)
+    return Placed(
+        id=job_id,
+        project_id=project_id,
+        priority=PRIORITIES[priority],
+        status=status,
+        backend=backend,
+        fence=fence,
+        delivery=delivery,
+        delivered_at=delivered_at,
+        due_at=due_at,
+    )
+
+
+# Statements over as many jobs as there are. (Not joined with them: SQLite would look through all of them for each
+# job of the table.) Each job's event repeats what its own row says then: nobody else can
+# write to the row before the commit.
+
+_IDS: Columns = {"id": String(36)}
+_SEEN: Columns = {**_IDS, "fence": BigInteger()}
+
+
+def _build_move(dialect: str) -> Update:
+    due = case((claims.is_due(), db_now()), else_=None)
+    return _moving(dialect, "switch", delivered_at=due)
+
+
+def _build_take_over(dialect: str) -> Update:
+    taken = {"fence": jobs.c.fence + 1, "holder": None, "lease_until": None, "due_at": None}
+    return _moving(dialect, "take_over", delivered_at=db_now(), **taken)
+
+
+def _moving(dialect: str, name: Literal["switch", "take_over"], **changes: Any) -> Update:
+    seen = rowset(dialect, _SEEN)
+    leaves, enters = MOVES[name]
+    # Found and locked by their ids alone, then compared as they are under the lock: no index leads elsewhere.
+    locked = (
+        select(jobs.c.id, jobs.c.status, jobs.c.backend, jobs.c.fence)
+        .where(among(dialect, jobs.c.id, select(seen.c.id)))
+        .order_by(jobs.c.id)
+        .with_for_update(key_share=True, skip_locked=True)
+        .cte("locked")
+    )
+    as_seen = [locked.c.status.in_(sorted(leaves)), locked.c.backend == bindparam("source")]
+    if name == "take_over":
+        as_seen.append(tuple_(locked.c.id, locked.c.fence).in_(select(seen.c.id, seen.c.fence)))
+    moved = {"delivery": jobs.c.delivery + 1, "seq": jobs.c.seq + 1}
+    return (
+        update(jobs)
+        .where(among(dialect, jobs.c.id, select(locked.c.id).where(*as_seen)))
+        .values(status=enters, backend=bindparam("target"), **moved, **changes)
+        .returning(*_PLACED)
+    )
+
+
+def _build_event(dialect: str) -> Insert:
+    """The `switched` event of each job, with the number that the move has reserved (I6)."""
+    moved = rowset(dialect, _IDS)
+    build = func.jsonb_build_object if dialect == "postgresql" else func.json_object
+    attempt = case((jobs.c.failures < jobs.c.max_attempts, jobs.c.failures + 1), else_=jobs.c.max_attempts)
+    said = {"sequence": jobs.c.seq, "status": jobs.c.status, "backend": jobs.c.backend, "attempt": attempt}
+    told = build(*(part for pair in said.items() for part in pair), "from", bindparam("source", type_=String()))
+    rows = select(jobs.c.id, jobs.c.seq, literal("switched"), told, db_now()).where(
+        among(dialect, jobs.c.id, select(moved.c.id))
+    )
+    return insert(events).from_select(["job_id", "sequence", "type", "data", "created_at"], rows)
+
+
+def _build_cut(dialect: str) -> Update:
+    cut = among(dialect, steps.c.job_id, select(rowset(dialect, _IDS).c.id))
+    return update(steps).where(cut, steps.c.status == "running").values(status="pending")
+
+
+_move_statement = built_once(_build_move)
+_take_over_statement = built_once(_build_take_over)
+_event_statement = built_once(_build_event)
+_cut_statement = built_once(_build_cut)
 
 
 def _said(job: Job, before: Backend) -> dict[str, Any]:

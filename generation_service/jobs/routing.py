@@ -6,7 +6,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Literal
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from generation_service.database.operations import worker_mode
 from generation_service.jobs.model import Backend
@@ -76,8 +76,11 @@ def current_mode(connection: Connection) -> Mode | None:
 
 def modes(connection: Connection, *, limit: int) -> list[Mode]:
     """The last modes, the one in force first."""
-    rows = connection.execute(select(worker_mode).order_by(worker_mode.c.epoch.desc()).limit(limit))
+    rows = connection.execute(_MODES, {"most": limit})
     return [_mode_of(dict(row._mapping)) for row in rows]  # noqa: SLF001 - SQLAlchemy's public name for it
+
+
+_MODES = select(worker_mode).order_by(worker_mode.c.epoch.desc()).limit(bindparam("most"))
 
 
 def target_backend(connection: Connection, project_id: str | None = None) -> Backend:

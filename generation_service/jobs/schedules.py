@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from croniter import croniter
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import ColumnElement, Connection, func, select, update
 
 from generation_service.database import db_now
 from generation_service.database.tables import firings, schedules
@@ -51,6 +51,11 @@ def declare(connection: Connection, wanted: Iterable[Schedule]) -> None:
         connection.execute(
             update(schedules).where(schedules.c.id == schedule.id, changed).values(**plan, **work, next_due_at=due)
         )
+
+
+def is_any_due() -> ColumnElement[bool]:
+    """Whether one of the enabled schedules is due."""
+    return select(schedules.c.id).where(schedules.c.enabled, schedules.c.next_due_at <= db_now()).exists()
 
 
 def earliest_due(connection: Connection) -> datetime | None:

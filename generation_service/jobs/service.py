@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from generation_service.database import Database
+from generation_service.database.grouping import Answer, Grouped
 from generation_service.errors import Refused
 from generation_service.jobs import queries, settlement, submission, transitions
-from generation_service.jobs.ids import is_id
+from generation_service.jobs.ids import is_id, new_job_id
 from generation_service.jobs.model import IdempotencyKey, Job, JobEvent, JobId, NewJob, StepRecord, Submitted
 from generation_service.jobs.ports import Effect, JobKind, Wakeups
 from generation_service.jobs.queries import JobFilter, Page
 from generation_service.jobs.routing import target_backend
-from generation_service.jobs.submission import Admission
+from generation_service.jobs.submission import Admission, Submission
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +35,20 @@ class Jobs:
         self._kinds = kinds
         self._wakeups = wakeups
         self.admission = admission
+        self._submissions: Grouped[Submission, Submitted] = Grouped(database, self._submit_all)
 
     async def submit(
         self, wanted: NewJob, *, key: IdempotencyKey | None = None, within: Effect | None = None
     ) -> Submitted:
-        """Accept a job, or find the one that its key made; see `submission.submit`."""
-        return await self._database.write(
-            lambda connection: submission.submit(connection, wanted, self.admission, key=key, within=within)
-        )
+        """Accept a job, or find the one that its key made; see `submission.submit`.
+
+        What the callers of a process submit at once is accepted by one transaction, each with its own answer.
+        """
+        if within is not None:
+            return await self._database.write(
+                lambda connection: submission.submit(connection, wanted, self.admission, key=key, within=within)
+            )
+        return await self._submissions.add(Submission(wanted=wanted, key=key, job_id=wanted.id or new_job_id()))
 
     async def get(self, job_id: str, user_id: str | None = None) -> Job:
         """The job. Raises Refused: `job_not_found` (404; another user's too), `job_pruned` (410)."""
@@ -116,6 +123,9 @@ class Jobs:
     def step_names(self, job: Job) -> tuple[str, ...]:
         """The names of all the job's steps, in order."""
         return tuple(step.name for step in self._kinds[job.kind].steps(job))
+
+    def _submit_all(self, connection: Connection, submissions: Sequence[Submission]) -> Sequence[Answer[Submitted]]:
+        return submission.submit_all(connection, submissions, self.admission)
 
     def _reopen(self, connection: Connection, job_id: JobId, from_step: str | None) -> Job:
         job = _get(connection, job_id, None)

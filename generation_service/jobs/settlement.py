@@ -4,13 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, update
+from sqlalchemy import BigInteger, ColumnElement, Connection, String, Update, update
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from generation_service.database import db_now
+from generation_service.database.rowsets import ROWS, built_once, rowset
 from generation_service.database.tables import jobs
+from generation_service.database.types import Json as JsonColumn
 from generation_service.errors import Fenced
-from generation_service.jobs import checkpoints, counters, dead_letters, rerouting, transitions
-from generation_service.jobs.model import Claim, Job, JobError, JobId, Json, Usage
+from generation_service.jobs import checkpoints, counters, dead_letters, rerouting, spending, transitions
+from generation_service.jobs.model import MOVES, Claim, Job, JobError, JobId, Json, Usage
 from generation_service.jobs.ports import Ending, JobKind
 from generation_service.jobs.retries import RetryPolicy
 from generation_service.jobs.transitions import Draft
@@ -38,21 +41,76 @@ class Failure:
     spent: Sequence[Usage] = field(default=())
 
 
-def complete(connection: Connection, claim: Claim, kinds: Kinds) -> Job:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completed:
+    """A run that has committed all its steps, and their outputs by name."""
+
+    claim: Claim
+    outputs: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
+
+
+def complete(connection: Connection, completed: Completed, kinds: Kinds) -> Job:
     """End a job whose steps are all committed. Raises Fenced."""
-    job = _end(
-        connection, claim.id, "complete", Ending(status="completed"), kinds, jobs.c.fence == claim.fence, progress=100.0
-    )
-    if job is None:
-        raise Fenced(claim.id, claim.fence)
-    return job
+    answer = complete_all(connection, [completed], kinds)[0]
+    if isinstance(answer, Fenced):
+        raise answer
+    return answer
+
+
+def complete_all(connection: Connection, completed: Sequence[Completed], kinds: Kinds) -> list[Job | Fenced]:
+    """End several jobs whose steps are all committed; for each its row, or that it is fenced."""
+    rows = [{"id": one.claim.id, "fence": one.claim.fence} for one in completed]
+    ended = {row.id: transitions.job_of(row) for row in connection.execute(_complete(connection), {ROWS: rows})}
+    endings = [
+        Ending(job=ended[one.claim.id], status="completed", outputs=one.outputs)
+        for one in completed
+        if one.claim.id in ended
+    ]
+    results = _tell_kinds(connection, endings, kinds)
+    _keep_results(connection, results)
+    told = [(one.job.id, one.job.seq, [_ending_event(one, results.get(one.job.id))]) for one in endings]
+    transitions.append_all(connection, told)
+    counters.count(connection, "ended", len(endings))
+    return [ended.get(one.claim.id) or Fenced(one.claim.id, one.claim.fence) for one in completed]
+
+
+@built_once
+def _complete(dialect: str) -> ReturningUpdate[Any]:
+    wanted = rowset(dialect, {"id": String(36), "fence": BigInteger()}).c
+    leaves, enters = MOVES["complete"]
+    mine = (jobs.c.id == wanted.id, jobs.c.fence == wanted.fence, jobs.c.status.in_(sorted(leaves)))
+    ended = {"status": enters, "seq": jobs.c.seq + 1, "completed_at": db_now(), "progress": 100.0}
+    left = dict.fromkeys(("holder", "lease_until", "due_at", "error"))
+    return update(jobs).where(*mine).values(**ended, **left).returning(*jobs.c)
+
+
+def _tell_kinds(connection: Connection, endings: Sequence[Ending], kinds: Kinds) -> dict[JobId, Mapping[str, Json]]:
+    """Tell each kind of its jobs that have ended; the results there are."""
+    results: dict[JobId, Mapping[str, Json]] = {}
+    for kind in sorted({one.job.kind for one in endings}):
+        mine = [one for one in endings if one.job.kind == kind]
+        found = zip(mine, kinds[kind].on_ended(connection, mine), strict=True)
+        results |= {one.job.id: result for one, result in found if result is not None}
+    return results
+
+
+def _keep_results(connection: Connection, results: Mapping[JobId, Mapping[str, Json]]) -> None:
+    if results:
+        rows = [{"id": job_id, "result": dict(result)} for job_id, result in results.items()]
+        connection.execute(_set_results(connection), {ROWS: rows})
+
+
+@built_once
+def _set_results(dialect: str) -> Update:
+    wanted = rowset(dialect, {"id": String(36), "result": JsonColumn}).c
+    return update(jobs).where(jobs.c.id == wanted.id).values(result=wanted.result)
 
 
 def fail_attempt(connection: Connection, claim: Claim, failure: Failure, kinds: Kinds, policy: RetryPolicy) -> Job:
     """Use up an attempt: the job waits for its next one, or fails for good. Raises Fenced."""
-    changes = checkpoints.sums_raised_by(failure.spent)
+    changes = spending.sums_raised_by(failure.spent)
     job = transitions.touch(connection, claim.id, claim.fence, drafts=1 if failure.step else 0, **changes)
-    checkpoints.insert_usage(connection, claim, failure.step or "", failure.spent)
+    spending.write(connection, [(claim, failure.step or "", failure.spent)])
     if failure.step:
         checkpoints.mark_failed(connection, claim, failure.step, failure.error)
         data = {"step": failure.step, "status": "failed", "attempt": job.attempt, "error": failure.error.as_json()}
@@ -84,8 +142,7 @@ def rescue(connection: Connection, seen: Job, kinds: Kinds, policy: RetryPolicy)
     poisoned = seen.steps_since_claim == 0
     failures = jobs.c.failures + int(poisoned)
     if poisoned and seen.failures + 1 >= seen.max_attempts:
-        ending = Ending(status="failed", error=ABANDONED)
-        return _end(connection, seen.id, "fail", ending, kinds, *as_seen, failures=failures)
+        return _end(connection, seen.id, "fail", ABANDONED, kinds, *as_seen, failures=failures)
     delay = policy.delay_seconds(seen.failures + 1) if poisoned else 0.0
     changes = {**_TAKEN, "failures": failures, "due_at": db_now(delay), "delivered_at": None}
     job = transitions.move(connection, seen.id, "rescue", *as_seen, **changes)
@@ -102,7 +159,7 @@ def cancel(connection: Connection, job_id: JobId, kinds: Kinds, *, counted: bool
 
     Whoever ends several in one transaction has them not `counted`, and counts them all at its end.
     """
-    return _end(connection, job_id, "cancel", Ending(status="cancelled"), kinds, counted=counted)
+    return _end(connection, job_id, "cancel", None, kinds, counted=counted)
 
 
 def reopen(
@@ -142,8 +199,7 @@ def _use_attempt(connection: Connection, job: Job, failure: Failure, kinds: Kind
     held = jobs.c.fence == job.fence
     used: dict[str, Any] = {"failures": jobs.c.failures + 1}
     if not failure.transient or job.failures + 1 >= job.max_attempts:
-        ending = Ending(status="failed", error=failure.error)
-        ended = _end(connection, job.id, "fail", ending, kinds, held, **used)
+        ended = _end(connection, job.id, "fail", failure.error, kinds, held, **used)
         if ended is None:
             raise Fenced(job.id, job.fence)
         return ended
@@ -160,34 +216,34 @@ def _use_attempt(connection: Connection, job: Job, failure: Failure, kinds: Kind
 def _end(
     connection: Connection,
     job_id: JobId,
-    name: Literal["complete", "fail", "cancel"],
-    ending: Ending,
+    name: Literal["fail", "cancel"],
+    error: JobError | None,
     kinds: Kinds,
     *conditions: ColumnElement[bool],
     counted: bool = True,
     **changes: Any,
 ) -> Job | None:
-    """The one transaction that ends a job (I2): its state, its kind's hook, its last event, the counter."""
-    taken = {**_TAKEN, "fence": jobs.c.fence + (0 if name == "complete" else 1)}
-    error = ending.error.as_json() if ending.error else None
+    """The one transaction that ends a job early (I2): its state, its kind's hook, its last event, the counter."""
+    why = error.as_json() if error else None
     job = transitions.move(
-        connection, job_id, name, *conditions, **taken, completed_at=db_now(), due_at=None, error=error, **changes
+        connection, job_id, name, *conditions, **_TAKEN, completed_at=db_now(), due_at=None, error=why, **changes
     )
     if job is None:
         return None
-    checkpoints.mark_open(connection, job_id, "cancelled" if name == "cancel" else "failed")
-    result = kinds[job.kind].on_ended(connection, job, ending, transitions.find_steps(connection, job_id))
-    if result is not None:
-        connection.execute(update(jobs).where(jobs.c.id == job_id).values(result=dict(result)))
-    if ending.status == "failed" and ending.error is not None:
-        dead_letters.keep_job(connection, job, ending.error)
-    transitions.append(connection, job, [_ending_event(job, ending, result)])
+    ending = Ending(job=job, status="cancelled" if name == "cancel" else "failed", error=error)
+    checkpoints.mark_open(connection, job_id, ending.status)
+    results = _tell_kinds(connection, [ending], kinds)
+    _keep_results(connection, results)
+    if error is not None:
+        dead_letters.keep_job(connection, job, error)
+    transitions.append(connection, job, [_ending_event(ending, results.get(job_id))])
     if counted:
         counters.count(connection, "ended")
     return job
 
 
-def _ending_event(job: Job, ending: Ending, result: Mapping[str, Json] | None) -> Draft:
+def _ending_event(ending: Ending, result: Mapping[str, Json] | None) -> Draft:
+    job = ending.job
     usage = {"input_tokens": job.input_tokens, "output_tokens": job.output_tokens, "saved_tokens": job.saved_tokens}
     data: dict[str, Json] = {"status": ending.status, "attempt": job.attempt, "usage": usage}
     if ending.status == "completed":

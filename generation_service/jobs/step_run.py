@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from sqlalchemy import Connection
 
 from generation_service.jobs import checkpoints, transitions
-from generation_service.jobs.checkpoints import StepPlace
+from generation_service.jobs.checkpoints import StepPlace, Write
+from generation_service.jobs.commits import Commits
 from generation_service.jobs.heartbeat import Lease
 from generation_service.jobs.model import Claim, Job, Json, Usage
 from generation_service.jobs.persistence import Persistence
@@ -26,6 +27,7 @@ class RunningStep:
         claim: Claim,
         place: StepPlace,
         lease: Lease,
+        commits: Commits,
         persistence: Persistence,
         outputs: Mapping[str, Mapping[str, Json]],
         spent_before: int,
@@ -34,10 +36,11 @@ class RunningStep:
         self.claim = claim
         self.place = place
         self._lease = lease
+        self._commits = commits
         self._persistence = persistence
         self._outputs = outputs
         self._spent_before = spent_before
-        self._wake = wake
+        self.wake = wake
         self._text: list[str] = []
         self._fraction: float | None = None
         self._flush: asyncio.Task[None] | None = None
@@ -68,6 +71,11 @@ class RunningStep:
             return None
         spent = self._spent_before + sum(one.tokens for one in self.spent)
         return max(0, self.job.budget_tokens - spent)
+
+    @property
+    def hands_over(self) -> bool:
+        """Whether the job is to be given back before its next step."""
+        return self._lease.hands_over
 
     def check_lease(self) -> None:
         self._lease.check()
@@ -122,13 +130,13 @@ class RunningStep:
             return
         self._writing = True
         before, claim = self._written, self.claim
-        await self._persistence.persist_once(
-            lambda connection: checkpoints.write_events(connection, claim, drafts, progress),
-            lambda connection: checkpoints.count_written(connection, claim, self.started) > before,
+        await self._commits.write(
+            Write(claim=claim, drafts=drafts, progress=progress),
+            lambda connection: checkpoints.written_at(connection, claim, self.started, before),
         )
         self._written += len(drafts)
         self._writing = False
-        self._wake()
+        self.wake()
 
     def _take(self) -> list[Draft]:
         drafts: list[Draft] = []

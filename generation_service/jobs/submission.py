@@ -1,37 +1,51 @@
-"""Submission: one transaction accepts a job (key, row, first event), or refuses it and leaves nothing."""
+"""Submission: one transaction accepts jobs (key, row, first event), or refuses them and leaves nothing of them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, text
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Integer,
+    Select,
+    String,
+    insert,
+    literal_column,
+    select,
+    true,
+)
+from sqlalchemy.sql.dml import ReturningInsert
 
 from generation_service.database import db_now
-from generation_service.database.tables import idempotency_keys, jobs, projects
-from generation_service.database.upsert import insert_if_absent
+from generation_service.database.grouping import ALONE, Answer
+from generation_service.database.rowsets import ROWS, Columns, built_once, rowset
+from generation_service.database.tables import jobs, projects
+from generation_service.database.types import Json
+from generation_service.database.upsert import upsert_for
 from generation_service.errors import Refused
 from generation_service.jobs import counters, transitions
+from generation_service.jobs.admission import Admission, Ask, admit
+from generation_service.jobs.idempotency import KeyUse, answer_replays, bind, bind_all
 from generation_service.jobs.ids import new_job_id
 from generation_service.jobs.model import PRIORITIES, Backend, IdempotencyKey, Job, JobId, NewJob, Submitted
 from generation_service.jobs.ports import Effect
-from generation_service.jobs.routing import target_backend
+from generation_service.jobs.routing import Mode, current_mode
 
-_FULL_RETRY_AFTER_SECONDS = 30
-_CALLERS_LOCK = 4_771_204  # first half of an advisory lock whose second half is the caller
-_NEAR_THE_LIMIT = 64  # so close to a caller's limit, a batch aside, submissions of that caller take turns (I7)
+__all__ = ["Admission", "Submission", "bind", "submit", "submit_all", "submit_batch"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Admission:
-    """How much may be live at once: in all (beyond: 503), and of one caller (beyond: 429).
+class Submission:
+    """What one caller submits: a job, and the key under which it may come again."""
 
-    `largest_batch` is the most jobs that one submission may bring.
-    """
+    wanted: NewJob
+    key: IdempotencyKey | None = None
+    job_id: JobId = field(default_factory=new_job_id)
 
-    max_live: int
-    max_live_per_user: int
-    max_attempts: int
-    largest_batch: int = 1
+    @property
+    def key_use(self) -> KeyUse:
+        return KeyUse(self.wanted.user_id, self.key, self.job_id)
 
 
 def submit(
@@ -48,14 +62,25 @@ def submit(
     `queue_full` (503), `caller_over_limit` (429), `project_not_found` (404: it is another user's);
     then nothing was stored and no key is bound.
     """
-    job_id = wanted.id or new_job_id()
-    if key is not None:
-        bound = bind(connection, wanted.user_id, key, job_id)
-        if bound is not None:
-            return Submitted(bound, replayed=True)
-    return Submitted(
-        submit_batch(connection, [replace(wanted, id=job_id)], admission, within=within)[0], replayed=False
-    )
+    one = Submission(wanted=wanted, key=key, job_id=wanted.id or new_job_id())
+    while (answer := _accept(connection, [one], admission, within)[0]) is ALONE:
+        pass  # somebody bound its key meanwhile: a new statement sees it
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def submit_all(
+    connection: Connection, submissions: Sequence[Submission], admission: Admission
+) -> list[Answer[Submitted]]:
+    """Accept what several callers submit, each with its own answer: what was submitted, or why it was refused.
+
+    Of one that was refused nothing stays, and no other is harmed. ALONE is the answer to what would have to wait.
+    """
+    if len(submissions) == 1:
+        one = submissions[0]
+        return [submit(connection, replace(one.wanted, id=one.job_id), admission, key=one.key)]
+    return _accept(connection, submissions, admission)
 
 
 def submit_batch(
@@ -65,90 +90,107 @@ def submit_batch(
 
     `within` writes rows that belong to them. Raises Refused as `submit`; then nothing was stored.
     """
-    user_id, project_id = wanted[0].user_id, wanted[0].project_id
-    _admit(connection, user_id, len(wanted), admission)
-    if project_id is not None:
-        _enter_project(connection, project_id, user_id)
-    accepted = _insert(connection, wanted, admission)
+    first = wanted[0]
+    owners = _find_owners(connection, [first])
+    for answer in (*admit(connection, [Ask(first.user_id, len(wanted))], admission), *_check_owners([first], owners)):
+        if isinstance(answer, Exception):
+            raise answer
+    accepted = _enter(connection, wanted, admission, owners, within)
+    return sorted(accepted, key=lambda job: job.id)
+
+
+def _accept(
+    connection: Connection, submissions: Sequence[Submission], admission: Admission, within: Effect | None = None
+) -> list[Answer[Submitted]]:
+    """Put to each submission whatever may stand against it, and accept those against which nothing does."""
+    answers: list[Answer[Submitted] | None] = [None] * len(submissions)
+
+    def ask(question: Callable[[list[Submission]], Sequence[Answer[Any] | None]]) -> list[Submission]:
+        """Put it to those that have no answer yet; those that still have none."""
+        waiting = [index for index, answer in enumerate(answers) if answer is None]
+        said = question([submissions[index] for index in waiting]) if waiting else ()
+        for index, answer in zip(waiting, said, strict=True):
+            answers[index] = answer
+        return [submissions[index] for index in waiting if answers[index] is None]
+
+    owners = _find_owners(connection, [one.wanted for one in submissions])
+    ask(lambda those: answer_replays(connection, [one.key_use for one in those]))
+    ask(lambda those: _check_owners([one.wanted for one in those], owners))
+    ask(lambda those: admit(connection, [Ask(one.wanted.user_id) for one in those], admission))
+    left = ask(lambda those: bind_all(connection, [one.key_use for one in those]))
+    wanted = [replace(one.wanted, id=one.job_id) for one in left]
+    entered = iter(_enter(connection, wanted, admission, owners, within))
+    return [Submitted(next(entered), replayed=False) if answer is None else answer for answer in answers]
+
+
+def _enter(
+    connection: Connection,
+    wanted: Sequence[NewJob],
+    admission: Admission,
+    owners: Mapping[str, str],
+    within: Effect | None,
+) -> list[Job]:
+    """Store jobs that were let in, and what belongs to them, in a few statements however many they are."""
+    if not wanted:
+        return []
+    mode = current_mode(connection)
+    _enter_projects(connection, wanted, owners)
+    accepted = _insert(connection, [(one, _row(one, _backend(one, mode), admission)) for one in wanted])
+    transitions.append_first(connection, accepted, lambda job: {"status": "pending", "backend": job.backend})
     if within is not None:
         within(connection)
     counters.count(connection, "accepted", len(accepted))
     return accepted
 
 
-def bind(connection: Connection, user_id: str, key: IdempotencyKey, job_id: JobId) -> Job | None:
-    """Bind the key to `job_id`; the job it was bound to before, where it was.
+def _find_owners(connection: Connection, wanted: Iterable[NewJob]) -> dict[str, str]:
+    """Whose the projects are that exist."""
+    names = sorted({one.project_id for one in wanted if one.project_id is not None})
+    if not names:
+        return {}
+    rows = connection.execute(_select_owners(connection), {ROWS: [{"id": name} for name in names]})
+    return {row.id: row.user_id for row in rows}
 
-    Raises Refused `idempotency_key_reused` (422).
+
+def _check_owners(wanted: Sequence[NewJob], owners: Mapping[str, str]) -> list[Answer[None]]:
+    """A project is its first user's: what others would generate could quote its documents.
+
+    ALONE where it would be the first use of a project by more than one user at once.
     """
-    row = {"user_id": user_id, "route": key.route, "key": key.key}
-    fresh = {**row, "fingerprint": key.fingerprint, "job_id": job_id, "created_at": db_now()}
-    if insert_if_absent(connection, idempotency_keys, fresh):
-        return None
-    mine = [idempotency_keys.c[name] == value for name, value in row.items()]
+    firsts: dict[str, str] = {}
+    answers: list[Answer[None]] = []
+    for one in wanted:
+        if one.project_id is None:
+            answers.append(None)
+        elif one.project_id in owners:
+            mine = owners[one.project_id] == one.user_id
+            answers.append(None if mine else Refused("project_not_found", 404))
+        else:
+            answers.append(None if firsts.setdefault(one.project_id, one.user_id) == one.user_id else ALONE)
+    return answers
+
+
+def _enter_projects(connection: Connection, wanted: Sequence[NewJob], owners: Mapping[str, str]) -> None:
+    """Make the projects that are used for the first time. Raises Refused where another user was faster."""
+    firsts = {one.project_id: one for one in wanted if one.project_id is not None and one.project_id not in owners}
+    if not firsts:
+        return
+    rows = [{"id": project_id, "user_id": firsts[project_id].user_id} for project_id in sorted(firsts)]
+    made = {row.id for row in connection.execute(_insert_projects(connection), {ROWS: rows})}
     # In a new statement: under READ COMMITTED this one sees what the winner has committed meanwhile.
-    found = connection.execute(select(idempotency_keys).where(*mine)).one_or_none()
-    job = transitions.find_job(connection, JobId(found.job_id)) if found else None
-    if found is None or job is None:  # its job was pruned, or its transaction was rolled back: the key is free
-        if found is not None:  # only as it was seen: somebody may have bound it anew since
-            connection.execute(delete(idempotency_keys).where(*mine, idempotency_keys.c.job_id == found.job_id))
-        return bind(connection, user_id, key, job_id)
-    if found.fingerprint != key.fingerprint:
-        raise Refused("idempotency_key_reused", 422)
-    return job
-
-
-def _admit(connection: Connection, user_id: str, count: int, admission: Admission) -> None:
-    all_live = counters.live(connection) + count - 1
-    if all_live >= admission.max_live:
-        raise Refused("queue_full", 503, headers={"Retry-After": str(_FULL_RETRY_AFTER_SECONDS)})
-    limit = admission.max_live_per_user
-    near = limit - _NEAR_THE_LIMIT - admission.largest_batch
-    if count == 1 and all_live < near:
-        return  # nobody can be over it
-    live = _live_of(connection, user_id, limit) + count - 1
-    if connection.dialect.name == "postgresql" and (count > 1 or live >= near) and live < limit:
-        connection.execute(
-            text("SELECT pg_advisory_xact_lock(:lock, hashtext(:user))"), {"lock": _CALLERS_LOCK, "user": user_id}
-        )
-        live = _live_of(connection, user_id, limit) + count - 1
-    if live >= limit:
-        raise Refused(
-            "caller_over_limit", 429, params={"limit": limit}, headers={"Retry-After": str(_FULL_RETRY_AFTER_SECONDS)}
-        )
-
-
-def _enter_project(connection: Connection, project_id: str, user_id: str) -> None:
-    """A project is its first user's: what others would generate could quote its documents."""
-    owner = select(projects.c.user_id).where(projects.c.id == project_id)
-    found = connection.execute(owner).scalar_one_or_none()
-    if found is None:
-        fresh = {"id": project_id, "user_id": user_id, "episode_count": 0, "created_at": db_now()}
-        if insert_if_absent(connection, projects, fresh):
-            return
-        found = connection.execute(owner).scalar_one()
-    if found != user_id:
+    lost = _find_owners(connection, [one for project_id, one in firsts.items() if project_id not in made])
+    if any(firsts[project_id].user_id != owner for project_id, owner in lost.items()):
         raise Refused("project_not_found", 404)
 
 
-def _live_of(connection: Connection, user_id: str, limit: int) -> int:
-    mine = select(jobs.c.id).where(jobs.c.user_id == user_id, jobs.c.status.in_(["pending", "running"])).limit(limit)
-    return connection.execute(select(func.count()).select_from(mine.subquery())).scalar_one()
-
-
-def _insert(connection: Connection, wanted: Sequence[NewJob], admission: Admission) -> list[Job]:
-    """Insert jobs and the first event of each, in two statements however many they are."""
-    backends = {project_id: target_backend(connection, project_id) for project_id in {one.project_id for one in wanted}}
-    rows = [_row(one, one.backend or backends[one.project_id], admission) for one in wanted]
-    # The adapter delivers right after the commit; recovery finds the delivery that got lost.
-    fresh = insert(jobs).values(delivery=1, delivered_at=db_now(), created_at=db_now(), seq=1)
-    inserted = connection.execute(fresh.returning(*jobs.c), rows)
-    accepted = sorted((transitions.job_of(row) for row in inserted), key=lambda job: job.id)
-    transitions.append_first(connection, accepted, lambda job: {"status": "pending", "backend": job.backend})
-    return accepted
+def _backend(wanted: NewJob, mode: Mode | None) -> Backend:
+    if wanted.backend is not None:
+        return wanted.backend
+    return mode.target_for(wanted.project_id) if mode else "background_tasks"
 
 
 def _row(wanted: NewJob, backend: Backend, admission: Admission) -> dict[str, Any]:
+    """What differs from job to job, as JSON has it."""
     return {
         "id": wanted.id,
         "kind": wanted.kind,
@@ -160,7 +202,56 @@ def _row(wanted: NewJob, backend: Backend, admission: Admission) -> dict[str, An
         "max_attempts": wanted.max_attempts or admission.max_attempts,
         "budget_tokens": wanted.budget_tokens,
         "backend": backend,
-        "status": "pending",
-        **dict.fromkeys(("fence", "failures", "steps_since_claim", "claims"), 0),
-        **dict.fromkeys(("progress", "input_tokens", "output_tokens", "saved_tokens"), 0),
     }
+
+
+_FRESH: Any = {
+    "status": "pending",
+    "delivery": 1,  # the adapter delivers right after the commit; recovery finds the delivery that got lost
+    "seq": 1,
+    **dict.fromkeys(("fence", "failures", "steps_since_claim", "claims"), 0),
+    **dict.fromkeys(("progress", "input_tokens", "output_tokens", "saved_tokens"), 0),
+    **dict.fromkeys(("holder", "lease_until", "due_at", "error", "result", "started_at", "completed_at")),
+}
+"""What every job begins with."""
+
+
+def _insert(connection: Connection, wanted: Sequence[tuple[NewJob, dict[str, Any]]]) -> list[Job]:
+    """Insert jobs in one statement; they are known but for their times, so nothing else is read back."""
+    inserted = connection.execute(_insert_jobs(connection), {ROWS: [row for _, row in wanted]})
+    times = {row.id: (row.created_at, row.delivered_at) for row in inserted}
+    return [
+        Job(**row | _FRESH | {"priority": one.priority}, created_at=times[one.id][0], delivered_at=times[one.id][1])
+        for one, row in wanted
+    ]
+
+
+@built_once
+def _insert_jobs(dialect: str) -> ReturningInsert[Any]:
+    given: Columns = {
+        **dict.fromkeys(("id", "kind", "recipe", "project_id", "user_id", "backend"), String()),
+        "request": Json,
+        **dict.fromkeys(("priority", "max_attempts"), Integer()),
+        "budget_tokens": BigInteger(),
+    }
+    wanted = rowset(dialect, given).c
+    values = {name: wanted[name] for name in given} | {"created_at": db_now(), "delivered_at": db_now()}
+    values |= {name: literal_column(f"{value!r}") for name, value in _FRESH.items() if value is not None}
+    fresh = insert(jobs).from_select(list(values), select(*values.values()))
+    return fresh.returning(jobs.c.id, jobs.c.created_at, jobs.c.delivered_at)
+
+
+@built_once
+def _select_owners(dialect: str) -> Select[Any]:
+    wanted = rowset(dialect, {"id": String()}).c
+    return select(projects.c.id, projects.c.user_id).where(projects.c.id == wanted.id)
+
+
+@built_once
+def _insert_projects(dialect: str) -> ReturningInsert[Any]:
+    # SQLite takes an ON CONFLICT behind a SELECT for a join's, unless there is a WHERE.
+    wanted = select(*rowset(dialect, {"id": String(), "user_id": String()}).c, literal_column("0"), db_now())
+    fresh = upsert_for(dialect, projects).from_select(
+        ["id", "user_id", "episode_count", "created_at"], wanted.where(true())
+    )
+    return fresh.on_conflict_do_nothing().returning(projects.c.id)

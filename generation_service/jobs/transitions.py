@@ -1,17 +1,22 @@
 """The one way a job changes state: a compare-and-set along the table of legal moves, with its events."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, Row, insert, select, update
+from sqlalchemy import BigInteger, ColumnElement, Connection, Insert, Row, String, insert, select, update
 
 from generation_service.database import db_now
+from generation_service.database.rowsets import ROWS, Columns, built_once, rowset
 from generation_service.database.tables import events, jobs, steps
+from generation_service.database.types import Json as JsonColumn
 from generation_service.errors import Fenced
 from generation_service.jobs.model import MOVES, PRIORITIES, EventType, Job, JobId, Json, Move, StepRecord
 
 Draft = tuple[EventType, Mapping[str, Json]]
 """An event before it has its number: type and data."""
+
+Entry: TypeAlias = tuple[JobId, int, Sequence[Draft]]
+"""Events of one job, with the number that was reserved for the last of them."""
 
 
 def job_of(row: Row[Any]) -> Job:
@@ -29,8 +34,17 @@ def find_job(connection: Connection, job_id: JobId) -> Job | None:
 
 def find_steps(connection: Connection, job_id: JobId) -> dict[str, StepRecord]:
     """The steps that were ever started, by name, in order."""
-    rows = connection.execute(select(steps).where(steps.c.job_id == job_id).order_by(steps.c.ordinal))
-    return {row.name: StepRecord(**row._mapping) for row in rows}  # noqa: SLF001 - as above
+    return find_steps_of(connection, [job_id]).get(job_id, {})
+
+
+def find_steps_of(connection: Connection, job_ids: Sequence[JobId]) -> dict[JobId, dict[str, StepRecord]]:
+    """The steps that were ever started, by job and by name, in order."""
+    found: dict[JobId, dict[str, StepRecord]] = {}
+    if job_ids:
+        wanted = select(steps).where(steps.c.job_id.in_(job_ids)).order_by(steps.c.job_id, steps.c.ordinal)
+        for row in connection.execute(wanted):
+            found.setdefault(row.job_id, {})[row.name] = StepRecord(**row._mapping)  # noqa: SLF001 - as above
+    return found
 
 
 def move(
@@ -76,17 +90,27 @@ def touch(connection: Connection, job_id: JobId, fence: int, *, drafts: int, **c
 
 def append_first(connection: Connection, accepted: Sequence[Job], data: Callable[[Job], Mapping[str, Json]]) -> None:
     """Write event 1 of each of these jobs, a `status`."""
-    rows = [{"job_id": job.id, "data": {"sequence": 1, **data(job), "attempt": job.attempt}} for job in accepted]
-    first = insert(events).values(sequence=1, type="status", created_at=db_now())
-    connection.execute(first, cast("Any", rows))
+    append_all(connection, [(job.id, 1, [("status", {**data(job), "attempt": job.attempt})]) for job in accepted])
 
 
 def append(connection: Connection, job: Job, drafts: Sequence[Draft]) -> None:
     """Write the events whose numbers were reserved: the last one gets `job.seq` (I6)."""
-    first = job.seq - len(drafts) + 1
+    append_all(connection, [(job.id, job.seq, drafts)])
+
+
+def append_all(connection: Connection, entries: Iterable[Entry]) -> None:
+    """Write the events of several jobs, whose numbers were reserved, in one statement (I6)."""
     rows = [
-        {"job_id": job.id, "sequence": number, "type": type_, "data": {"sequence": number, **data}}
-        for number, (type_, data) in enumerate(drafts, first)
+        {"job_id": job_id, "sequence": number, "type": type_, "data": {"sequence": number, **data}}
+        for job_id, last, drafts in entries
+        for number, (type_, data) in enumerate(drafts, last - len(drafts) + 1)
     ]
     if rows:
-        connection.execute(insert(events).values(created_at=db_now()), cast("Any", rows))
+        connection.execute(_insert_events(connection), {ROWS: rows})
+
+
+@built_once
+def _insert_events(dialect: str) -> Insert:
+    given: Columns = {"job_id": String(36), "sequence": BigInteger(), "type": String(16), "data": JsonColumn}
+    wanted = rowset(dialect, given)
+    return insert(events).from_select([*given, "created_at"], select(*wanted.c, db_now()))

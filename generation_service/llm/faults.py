@@ -52,12 +52,11 @@ def event_fault(body: object) -> ServiceError:
     )
 
 
-def connection_fault(error: Exception) -> TransientError:
+def connection_fault(error: httpx2.RequestError) -> TransientError:
     """The error for a connection that was refused, broke, or went silent."""
-    cause = error if isinstance(error, httpx2.TransportError) else error.__cause__
-    if isinstance(cause, httpx2.TimeoutException):
+    if isinstance(error, httpx2.TimeoutException):
         return TransientError("provider_timeout", "the model's server did not answer in time")
-    if isinstance(cause, httpx2.ConnectError):
+    if isinstance(error, httpx2.ConnectError):
         return TransientError("provider_unreachable", "the model's server could not be reached")
     return TransientError("provider_broken_stream", "the connection to the model's server broke")
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Literal, Protocol
 
 from generation_service.errors import PermanentError, TransientError
@@ -15,7 +16,7 @@ Form = Literal["script", "report"]
 SourceKind = Literal["request", "synopsis", "characters", "story", "notes", "episode", "external"]
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL's JSON takes neither
-_HANGUL = re.compile("[\u3130-\u318f\uac00-\ud7a3]")
+_HANGUL = re.compile("[\u3130-\u318f\uac00-\ud7a3]+")
 _CHARACTERS_A_TOKEN = 4  # of text in Latin letters; a Hangul syllable counts as one token
 
 
@@ -75,7 +76,7 @@ class ModelCall:
     @property
     def prompt_tokens(self) -> int:
         """An estimate of what the messages cost."""
-        return sum(estimated_tokens(message.content) for message in self.messages)
+        return sum(_tokens_of(message) for message in self.messages)
 
     def within(self, max_output_tokens: int) -> "ModelCall":
         """The same call with another limit."""
@@ -140,8 +141,15 @@ class LanguageModel(Protocol):
 
 def estimated_tokens(text: str) -> int:
     """Roughly how many tokens a model would count: one a Hangul syllable, one for four other characters."""
-    hangul = len(_HANGUL.findall(text))
+    hangul = 0 if text.isascii() else sum(map(len, _HANGUL.findall(text)))
     return hangul + (len(text) - hangul + _CHARACTERS_A_TOKEN - 1) // _CHARACTERS_A_TOKEN
+
+
+def _tokens_of(message: Message) -> int:
+    return _known_tokens(message.content) if message.role == "system" else estimated_tokens(message.content)
+
+
+_known_tokens = lru_cache(maxsize=64)(estimated_tokens)  # what systems are told is the same in every call
 
 
 def bounded(wanted_tokens: int, prompt_tokens: int, tokens_left: int | None, least: int = 64) -> int:

@@ -13,7 +13,7 @@ def open_model(settings: Settings) -> LanguageModel:
         case "offline":
             return OfflineModel()
         case "openai":
-            # Imported only where it is used: the library costs most of a second and 50 MB.
+            # Imported only where it is used: an HTTP client and its certificates cost time and memory.
             from generation_service.llm.server import ServerModel  # noqa: PLC0415 - see above
 
             key = settings.llm_api_key

@@ -1,17 +1,30 @@
 """Episodes: saved with the project's next number in the transaction that ends their job; read for what comes after."""
 
-from collections.abc import Mapping
+import itertools
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Insert, Integer, Select, String, Text, bindparam, insert, select, update
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from generation_service.database import db_now
+from generation_service.database.rowsets import ROWS, Columns, built_once, rowset
 from generation_service.database.tables import episodes, projects
+from generation_service.database.types import Json as JsonColumn
 from generation_service.database.upsert import insert_if_absent
 from generation_service.jobs.ids import uuid7
-from generation_service.jobs.model import Job, Json
+from generation_service.jobs.model import Job, JobId, Json
 from generation_service.pipeline.shapes import EarlierEpisode
+
+_LATEST = (
+    select(episodes.c.number, episodes.c.title, episodes.c.content["summary"].as_string().label("summary"))
+    .where(episodes.c.project_id == bindparam("project"))
+    .order_by(episodes.c.number.desc())
+    .limit(bindparam("most"))
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,43 +43,74 @@ class Episode:
     content: Mapping[str, Json]
 
 
-def save(connection: Connection, job: Job, content: Mapping[str, Json]) -> tuple[str, int]:
-    """Save a job's result under the project's next number; return the episode's id and that number.
+def save_all(
+    connection: Connection, written: Sequence[tuple[Job, Mapping[str, Json]]]
+) -> dict[JobId, Mapping[str, Json]]:
+    """Save what jobs have written, each under the next number of its project; return each one's result.
 
-    The project's row is locked from here to the commit, so numbers have neither gap nor repeat;
-    whoever holds a job's row takes the project's after it, never before.
+    The projects' rows are locked from here to the commit, in order, so numbers have neither gap nor
+    repeat; whoever holds a job's row takes the project's after it, never before.
     """
-    project_id = job.project_id or ""
-    absent = {"id": project_id, "user_id": job.user_id, "episode_count": 0, "created_at": db_now()}
-    insert_if_absent(connection, projects, absent)
-    counted = update(projects).where(projects.c.id == project_id).values(episode_count=projects.c.episode_count + 1)
-    number: int = connection.execute(counted.returning(projects.c.episode_count)).scalar_one()
-    episode_id = uuid7()
-    connection.execute(
-        insert(episodes).values(
-            id=episode_id,
-            project_id=project_id,
-            number=number,
-            job_id=job.id,
-            recipe=content["recipe"],
-            title=content["title"],
-            language=content["language"],
-            generator=content["generator"],
-            content=dict(content),
-            created_at=db_now(),
-        )
+    if not written:
+        return {}
+    numbers = _next_numbers(connection, [job for job, _ in written])
+    rows = [
+        {
+            "id": uuid7(),
+            "project_id": job.project_id or "",
+            "number": number,
+            "job_id": job.id,
+            **{name: content[name] for name in ("recipe", "title", "language", "generator")},
+            "content": dict(content),
+        }
+        for (job, content), number in zip(written, numbers, strict=True)
+    ]
+    connection.execute(_insert(connection), {ROWS: rows})
+    return {JobId(row["job_id"]): {"episode_id": row["id"], "episode_number": row["number"]} for row in rows}
+
+
+def _next_numbers(connection: Connection, written: Sequence[Job]) -> list[int]:
+    """A number for each job, counted on in its project."""
+    owners = {job.project_id or "": job.user_id for job in written}
+    added = Counter(job.project_id or "" for job in written)
+    rows = [{"id": project_id, "added": count} for project_id, count in added.items()]
+    there = connection.execute(_lock(connection), {ROWS: rows}).scalars()
+    for missing in sorted(set(owners) - set(there)):
+        absent = {"id": missing, "user_id": owners[missing], "episode_count": 0, "created_at": db_now()}
+        insert_if_absent(connection, projects, absent)
+    counted = connection.execute(_count(connection), {ROWS: rows})
+    upcoming = {row.id: itertools.count(row.episode_count - added[row.id] + 1) for row in counted}
+    return [next(upcoming[job.project_id or ""]) for job in written]
+
+
+@built_once
+def _lock(dialect: str) -> Select[Any]:
+    wanted = rowset(dialect, {"id": String(200)})
+    mine = select(projects.c.id).where(projects.c.id.in_(select(wanted.c.id)))
+    return mine.order_by(projects.c.id).with_for_update(key_share=True)
+
+
+@built_once
+def _count(dialect: str) -> ReturningUpdate[Any]:
+    wanted = rowset(dialect, {"id": String(200), "added": Integer()}).c
+    raised = update(projects).where(projects.c.id == wanted.id)
+    return raised.values(episode_count=projects.c.episode_count + wanted.added).returning(
+        projects.c.id, projects.c.episode_count
     )
-    return episode_id, number
+
+
+@built_once
+def _insert(dialect: str) -> Insert:
+    given: Columns = {"id": String(36), "project_id": String(200), "number": Integer(), "job_id": String(36)}
+    given = {**given, "recipe": String(64), "title": Text(), "language": String(8), "generator": String(200)}
+    given = {**given, "content": JsonColumn}
+    return insert(episodes).from_select([*given, "created_at"], select(*rowset(dialect, given).c, db_now()))
 
 
 def latest(connection: Connection, project_id: str, limit: int) -> list[EarlierEpisode]:
     """The last `limit` episodes of a project, the oldest first."""
-    columns = (episodes.c.number, episodes.c.title, episodes.c.content)
-    mine = select(*columns).where(episodes.c.project_id == project_id).order_by(episodes.c.number.desc()).limit(limit)
-    found = [
-        EarlierEpisode(number=row.number, title=row.title, summary=str(row.content.get("summary") or ""))
-        for row in connection.execute(mine)
-    ]
+    mine = connection.execute(_LATEST, {"project": project_id, "most": limit})
+    found = [EarlierEpisode(number=row.number, title=row.title, summary=row.summary or "") for row in mine]
     return found[::-1]
 
 

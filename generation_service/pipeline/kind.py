@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from generation_service.database import Database
 from generation_service.jobs import alerts
-from generation_service.jobs.model import Job, Json, StepRecord
+from generation_service.jobs.model import Job, Json
 from generation_service.jobs.ports import Ending, Step
 from generation_service.llm import LanguageModel
 from generation_service.pipeline import episodes
@@ -44,6 +44,7 @@ class GenerationKind:
     """Implements `jobs.ports.JobKind`: every recipe runs the same steps."""
 
     kind = "generation"
+    shares_commits = True
 
     def __init__(self, tools: Tools) -> None:
         asker = Asker(tools.model, tools.max_output_tokens)
@@ -61,19 +62,17 @@ class GenerationKind:
     def steps(self, job: Job) -> Sequence[Step]:  # noqa: ARG002 - a port
         return self._steps
 
-    def on_started(self, connection: Connection, job: Job) -> None:
+    def on_started(self, connection: Connection, jobs: Sequence[Job]) -> None:
         """Nothing is to be done."""
 
-    def on_ended(
-        self, connection: Connection, job: Job, ending: Ending, steps: Mapping[str, StepRecord]
-    ) -> Mapping[str, Json] | None:
-        """Save the episode of a job that completed, script and risk report alike; tell of one that failed."""
-        if ending.status == "failed" and ending.error is not None:
-            alerts.add_failed_job(connection, job, ending.error)
-        if ending.status != "completed":
-            return None
-        episode_id, number = episodes.save(connection, job, steps[Content.step].output or {})
-        return {"episode_id": episode_id, "episode_number": number}
+    def on_ended(self, connection: Connection, endings: Sequence[Ending]) -> Sequence[Mapping[str, Json] | None]:
+        """Save the episode of each job that completed, script and risk report alike; tell of those that failed."""
+        for one in endings:
+            if one.status == "failed" and one.error is not None:
+                alerts.add_failed_job(connection, one.job, one.error)
+        written = [(one.job, one.outputs[Content.step]) for one in endings if one.status == "completed"]
+        saved = episodes.save_all(connection, written)
+        return [saved.get(one.job.id) for one in endings]
 
     def on_reopened(self, connection: Connection, job: Job) -> None:
         """Nothing is to be done."""

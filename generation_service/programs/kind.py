@@ -27,6 +27,7 @@ class ProgramFileKind:
     """
 
     kind = KIND
+    shares_commits = False
 
     def __init__(self, database: Database, reading: Reading, *, retry_max: int) -> None:
         self._document = DocumentKind(database, reading)
@@ -35,16 +36,20 @@ class ProgramFileKind:
     def steps(self, job: Job) -> Sequence[Step]:
         return [_FileStep(step) for step in self._document.steps(job)]
 
-    def on_started(self, connection: Connection, job: Job) -> None:
-        self._document.on_started(connection, job)
-        files.start(connection, job.id)
+    def on_started(self, connection: Connection, jobs: Sequence[Job]) -> None:
+        self._document.on_started(connection, jobs)
+        for job in jobs:
+            files.start(connection, job.id)
 
-    def on_ended(
-        self, connection: Connection, job: Job, ending: Ending, steps: Mapping[str, StepRecord]
-    ) -> Mapping[str, Json] | None:
-        readable = end(connection, job, ending)
+    def on_ended(self, connection: Connection, endings: Sequence[Ending]) -> Sequence[Mapping[str, Json] | None]:
+        return [self._end(connection, one) for one in endings]
+
+    def _end(self, connection: Connection, ending: Ending) -> Mapping[str, Json] | None:
+        job = ending.job
+        readable = end(connection, ending)
         file = files.find(connection, job.id)
         if file is not None and file.status in {"pending", "processing"}:
+            steps = transitions.find_steps(connection, job.id)
             if readable:
                 files.complete(connection, job, file, steps)
             else:

@@ -16,8 +16,8 @@ from sqlalchemy import ColumnElement, Connection, and_, case, func, select
 from generation_service.database import Database, db_now
 from generation_service.database.programs import program_files, programs
 from generation_service.database.tables import firings
-from generation_service.jobs import alerts, leadership
-from generation_service.jobs.model import Job, JobId, Json, StepRecord
+from generation_service.jobs import alerts, leadership, transitions
+from generation_service.jobs.model import Job, JobId, Json
 from generation_service.jobs.ports import Ending, Step, StepOutcome, StepRun
 from generation_service.jobs.schedules import Schedule, next_due
 from generation_service.programs.retrying import PASSING, begin_by_itself
@@ -89,6 +89,7 @@ class ProgramRetriesKind:
     """The kind `program_retries`; its request is `{"run": "hourly" | "daily"}`."""
 
     kind = KIND
+    shares_commits = False
 
     def __init__(self, database: Database, rules: RetryRules) -> None:
         self._step = _RetryStep(database, rules)
@@ -96,17 +97,18 @@ class ProgramRetriesKind:
     def steps(self, job: Job) -> Sequence[Step]:  # noqa: ARG002 - the port's signature
         return [self._step]
 
-    def on_started(self, connection: Connection, job: Job) -> None:
+    def on_started(self, connection: Connection, jobs: Sequence[Job]) -> None:
         """Nothing belongs to it."""
 
-    def on_ended(
-        self, connection: Connection, job: Job, ending: Ending, steps: Mapping[str, StepRecord]
-    ) -> Mapping[str, Json] | None:
+    def on_ended(self, connection: Connection, endings: Sequence[Ending]) -> Sequence[Mapping[str, Json] | None]:
         """Show what the step did, and let the next run begin at once."""
-        leadership.give_up(connection, _LEASE, job.id)
+        return [self._end(connection, one) for one in endings]
+
+    def _end(self, connection: Connection, ending: Ending) -> Mapping[str, Json] | None:
+        leadership.give_up(connection, _LEASE, ending.job.id)
         if ending.status == "failed" and ending.error is not None:
-            alerts.add_failed_job(connection, job, ending.error)
-        record = steps.get(_RetryStep.name)
+            alerts.add_failed_job(connection, ending.job, ending.error)
+        record = transitions.find_steps(connection, ending.job.id).get(_RetryStep.name)
         if ending.status != "completed" or record is None:
             return None
         return {"skipped": record.reason} if record.status == "skipped" else record.output

@@ -19,6 +19,7 @@ from generation_service.errors import DatabaseUnavailable
 from generation_service.jobs.loops import Loop
 from generation_service.jobs.ports import Delivery
 from generation_service.jobs.service import Jobs
+from generation_service.jobs.signs import Signs
 from generation_service.programs import deletion
 from generation_service.programs.reopening import is_taken, reopen_taken
 from generation_service.programs.retrying import AT_ONCE, begin_by_itself
@@ -54,16 +55,25 @@ class _Facts:
 
 
 class Upkeep:
-    """Looks after the programs that have not settled; where there are none, that is one indexed query a second.
+    """Looks after the programs that have not settled; where there are none, that is one sign.
 
     `at_once_seconds` is how long files that failed for a passing reason stay failed before they are
     tried again at once: up to twice as long, so that not all come back together.
     """
 
     def __init__(
-        self, *, database: Database, jobs: Jobs, delivery: Delivery, at_once_seconds: float, thresholds: Thresholds
+        self,
+        *,
+        database: Database,
+        jobs: Jobs,
+        delivery: Delivery,
+        at_once_seconds: float,
+        thresholds: Thresholds,
+        signs: Signs | None = None,
     ) -> None:
         self._database = database
+        unsettled = select(programs.c.id).where(programs.c.settled_at.is_(None)).exists()
+        self._unsettled = (signs or Signs(database)).add(unsettled)
         self._jobs = jobs
         self._delivery = delivery
         self._at_once_seconds = at_once_seconds
@@ -79,6 +89,8 @@ class Upkeep:
 
     async def turn(self) -> None:
         """Look once at every program that has not settled."""
+        if not await self._unsettled.look():
+            return
         after = ""
         while found := await self._database.read(partial(_unsettled, after=after)):
             for facts in found:

@@ -8,6 +8,7 @@ from generation_service.retrieval.chunks import (
     prepare_chunks,
     project_chunks,
     remove_chunks,
+    source_kinds,
 )
 from generation_service.retrieval.finding import find_passages
 from generation_service.retrieval.highlighting import highlights
@@ -35,4 +36,5 @@ __all__ = [
     "project_chunks",
     "remove_chunks",
     "request_reindex",
+    "source_kinds",
 ]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, delete, select
+from sqlalchemy import Connection, Row, Select, bindparam, delete, exists, select
 
 from generation_service.database import Database
 from generation_service.database.tables import chunks
@@ -19,6 +19,14 @@ COLUMNS = (
     chunks.c.heading,
     chunks.c.page,
     chunks.c.text,
+)
+
+_KINDS: tuple[SourceKind, ...] = ("document", "job")
+_SOURCE_KINDS = select(
+    *(
+        exists().where(chunks.c.project_id == bindparam("project"), chunks.c.source_kind == kind).label(kind)
+        for kind in _KINDS
+    )
 )
 
 
@@ -50,6 +58,12 @@ def chunks_of(connection: Connection, source_kind: SourceKind, source_id: str) -
     """All chunks of one source in their order."""
     mine = (chunks.c.source_kind == source_kind) & (chunks.c.source_id == source_id)
     return passages(connection, select(*COLUMNS).where(mine).order_by(chunks.c.ordinal))
+
+
+def source_kinds(connection: Connection, project_id: str) -> frozenset[SourceKind]:
+    """The kinds of sources that a project has any chunks of."""
+    row = connection.execute(_SOURCE_KINDS, {"project": project_id}).one()
+    return frozenset(kind for kind, there in zip(_KINDS, row, strict=True) if there)
 
 
 async def project_chunks(

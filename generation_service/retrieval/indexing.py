@@ -39,7 +39,8 @@ class Indexer:
 
         Vectors that are not to be had now are left out; `ReindexKind` makes them later.
         """
-        rows = await asyncio.to_thread(prepare_chunks, chunks)
-        if self._embedder is None:
+        given = list(chunks)
+        rows = await asyncio.to_thread(prepare_chunks, given) if given else []
+        if self._embedder is None or not rows:
             return Prepared(rows=rows)
         return Prepared(rows=rows, vectors=await self._embedder.vectors(rows, spend))

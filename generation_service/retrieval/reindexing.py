@@ -17,7 +17,7 @@ from generation_service.embeddings import Embedder
 from generation_service.errors import PermanentError
 from generation_service.jobs import alerts
 from generation_service.jobs.ids import new_job_id
-from generation_service.jobs.model import LIVE, Job, Json, NewJob, StepRecord
+from generation_service.jobs.model import LIVE, Job, Json, NewJob
 from generation_service.jobs.ports import Ending, Step, StepOutcome, StepRun
 from generation_service.jobs.schedules import SCHEDULER
 from generation_service.jobs.submission import Admission, submit
@@ -47,6 +47,7 @@ class ReindexKind:
     """The kind of job that fills the index; one step."""
 
     kind = REINDEX
+    shares_commits = False
 
     def __init__(self, database: Database, embedder: Embedder | None) -> None:
         self._step = ReindexStep(database, embedder)
@@ -54,16 +55,14 @@ class ReindexKind:
     def steps(self, job: Job) -> Sequence[Step]:  # noqa: ARG002 - the port's signature
         return [self._step]
 
-    def on_started(self, connection: Connection, job: Job) -> None:
+    def on_started(self, connection: Connection, jobs: Sequence[Job]) -> None:
         """Nothing belongs to it."""
 
-    def on_ended(
-        self, connection: Connection, job: Job, ending: Ending, steps: Mapping[str, StepRecord]
-    ) -> Mapping[str, Json] | None:
-        if ending.status == "failed" and ending.error is not None:
-            alerts.add_failed_job(connection, job, ending.error)
-        record = steps.get(REINDEX)
-        return record.output if record else None
+    def on_ended(self, connection: Connection, endings: Sequence[Ending]) -> Sequence[Mapping[str, Json] | None]:
+        for one in endings:
+            if one.status == "failed" and one.error is not None:
+                alerts.add_failed_job(connection, one.job, one.error)
+        return [one.outputs.get(REINDEX) for one in endings]
 
     def on_reopened(self, connection: Connection, job: Job) -> None:
         """Nothing belongs to it."""

@@ -13,6 +13,7 @@ from generation_service.database import Database, db_now, totals
 from generation_service.database.tables import alerts
 from generation_service.jobs.loops import Loop
 from generation_service.jobs.model import Json
+from generation_service.jobs.signs import Signs
 from generation_service.telemetry import webhook
 
 _log = logging.getLogger(__name__)
@@ -26,6 +27,8 @@ _FIRST_PAUSE_SECONDS = 15.0  # longer than a try: nobody else takes what is bein
 _LONGEST_PAUSE_SECONDS = 3600.0
 _PATIENCE_SECONDS = 24 * 3600.0
 _FEWEST_TRIES = 12  # before it is given up: after a day without any process it was not tried for a day
+
+_IS_DUE = alerts.c.due_at <= db_now()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +56,9 @@ class Alert:
 class AlertTeller:
     """A loop of every process that lives long: any of them tells what is due, by compare-and-set, at least once."""
 
-    def __init__(self, *, database: Database, webhook_url: str | None) -> None:
+    def __init__(self, *, database: Database, webhook_url: str | None, signs: Signs | None = None) -> None:
         self._database = database
+        self._due = (signs or Signs(database)).add(select(alerts.c.id).where(_IS_DUE).exists())
         self._webhook_url = webhook_url
         self._loop = Loop(name="alerts", turn=self.tell, pause_seconds=_TURN_SECONDS)
 
@@ -68,7 +72,7 @@ class AlertTeller:
 
     async def tell(self) -> None:
         """Tell a batch of what is due; the rest waits where the process is to stop."""
-        due = await self._database.read(_due)
+        due = await self._database.read(_due) if await self._due.look() else []
         for begin in range(0, len(due), _AT_ONCE):
             if self._loop.stopping:
                 return
@@ -102,7 +106,7 @@ def _due(connection: Connection) -> Sequence[Alert]:
     tried_enough = alerts.c.tries >= _FEWEST_TRIES
     given_up = ((alerts.c.created_at < db_now(-_PATIENCE_SECONDS)) & tried_enough).label("given_up")
     columns = [alerts.c[name] for name in ("id", "type", "subject", "detail", "created_at", "tries")]
-    due = select(*columns, given_up).where(alerts.c.due_at <= db_now()).order_by(alerts.c.due_at).limit(_BATCH)
+    due = select(*columns, given_up).where(_IS_DUE).order_by(alerts.c.due_at).limit(_BATCH)
     return [Alert(**row._mapping) for row in connection.execute(due)]  # noqa: SLF001 - SQLAlchemy's public name
 
 

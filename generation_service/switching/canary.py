@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from generation_service.jobs.model import Job, Json, NewJob, StepRecord, Submitted
+from generation_service.jobs.model import Job, Json, NewJob, Submitted
 from generation_service.jobs.ports import Delivery, Ending, Step, StepOutcome, StepRun
 from generation_service.jobs.service import Jobs
 from generation_service.switching.outcome import SYSTEM_USER
@@ -21,21 +21,20 @@ class CanaryKind:
     """The kind of job that tries a backend: one step, which returns. It is never moved off what it tries."""
 
     kind = CANARY
+    shares_commits = True
 
     def steps(self, job: Job) -> Sequence[Step]:  # noqa: ARG002 - the port's signature
         return [_Song()]
 
-    def on_started(self, connection: Connection, job: Job) -> None:
+    def on_started(self, connection: Connection, jobs: Sequence[Job]) -> None:
         """Nothing belongs to it."""
 
     def on_ended(
         self,
         connection: Connection,  # noqa: ARG002 - the port's signature
-        job: Job,  # noqa: ARG002 - as above
-        ending: Ending,  # noqa: ARG002 - as above
-        steps: Mapping[str, StepRecord],  # noqa: ARG002 - as above
-    ) -> Mapping[str, Json] | None:
-        return None
+        endings: Sequence[Ending],
+    ) -> Sequence[Mapping[str, Json] | None]:
+        return [None for _ in endings]
 
     def on_reopened(self, connection: Connection, job: Job) -> None:
         """Nothing belongs to it."""

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Select, bindparam, select
 
 from generation_service.database import db_now
 from generation_service.database.operations import processes
 from generation_service.database.tables import events, jobs
+from generation_service.database.types import beside
 from generation_service.jobs import claims
 from generation_service.jobs.model import Json
 from generation_service.jobs.routing import PINNED_KINDS, Mode
@@ -110,18 +112,9 @@ def _redis(connection: Connection, around: Surroundings) -> Reading:  # noqa: AR
 def _crashes(connection: Connection, around: Surroundings) -> Reading:
     """Worker processes that fell silent without a goodbye, within the window and since this mode began."""
     window = timedelta(seconds=around.settings.rollback_on_crashes_window_seconds)
-    now: datetime = connection.execute(select(db_now())).scalar_one()
-    found = (
-        select(processes.c.name)
-        .where(
-            processes.c.role == "worker",
-            processes.c.state == "crashed",
-            processes.c.ended_at > max(now - window, around.mode.since),
-            processes.c.ended_at < db_now(-_CRASHED_FOR_SECONDS),
-        )
-        .order_by(processes.c.ended_at.desc())
-    )
-    names = list(connection.execute(found).scalars())
+    now: datetime = connection.execute(_NOW).scalar_one()
+    since = max(now - window, around.mode.since)
+    names = list(connection.execute(_CRASHED, {"since": since}).scalars())
     return Reading(value=len(names), evidence={"processes": names[:10]})
 
 
@@ -134,29 +127,44 @@ def _waiting(connection: Connection, around: Surroundings) -> Reading:
     could_run = _could_run_since(connection, around.mode)
     if could_run is None:
         return Reading()
-    oldest = (
-        select(jobs.c.id, jobs.c.seq, jobs.c.due_at)
-        .where(
-            jobs.c.status == "pending",
-            jobs.c.backend == "rq",
-            jobs.c.kind.not_in(PINNED_KINDS),
-            claims.is_due(),
-        )
-        .order_by(jobs.c.id)
-        .limit(_OLDEST_LOOKED_AT)
-        .subquery()
-    )
-    since = select(oldest.c.id, oldest.c.due_at, events.c.created_at).join(
-        events, (events.c.job_id == oldest.c.id) & (events.c.sequence == oldest.c.seq)
-    )
-    now: datetime = connection.execute(select(db_now())).scalar_one()
+    now: datetime = connection.execute(_NOW).scalar_one()
     waits = {
-        row.id: now - max(row.due_at or row.created_at, row.created_at, could_run) for row in connection.execute(since)
+        row.id: now - max(row.due_at or row.created_at, row.created_at, could_run)
+        for row in connection.execute(_OLDEST)
     }
     if not waits:
         return Reading()
     job_id = max(waits, key=lambda one: waits[one])
     return Reading(value=round(waits[job_id].total_seconds(), 1), evidence={"job_id": job_id})
+
+
+def _oldest() -> Select[Any]:
+    """The jobs that have waited longest for RQ, and when their last event was."""
+    waiting = [jobs.c.status == "pending", beside(jobs.c.backend) == "rq", jobs.c.kind.not_in(PINNED_KINDS)]
+    oldest = (
+        select(jobs.c.id, jobs.c.seq, jobs.c.due_at)
+        .where(*waiting, claims.is_due())
+        .order_by(jobs.c.id)
+        .limit(_OLDEST_LOOKED_AT)
+        .subquery()
+    )
+    last = (events.c.job_id == oldest.c.id) & (events.c.sequence == oldest.c.seq)
+    return select(oldest.c.id, oldest.c.due_at, events.c.created_at).join(events, last)
+
+
+# Asked for every other second, also while nothing happens: built once.
+_NOW = select(db_now())
+_OLDEST = _oldest()
+_CRASHED = (
+    select(processes.c.name)
+    .where(
+        processes.c.role == "worker",
+        processes.c.state == "crashed",
+        processes.c.ended_at > bindparam("since", type_=processes.c.ended_at.type),
+        processes.c.ended_at < db_now(-_CRASHED_FOR_SECONDS),
+    )
+    .order_by(processes.c.ended_at.desc())
+)
 
 
 def _could_run_since(connection: Connection, mode: Mode) -> datetime | None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from generation_service.database import db_now
 from generation_service.database.operations import processes, switches
@@ -36,21 +36,22 @@ def rollback_figures(connection: Connection) -> RollbackFigures:
     api = _figures(connection, "api", ("serving", "draining"))
     answers = sum(one.get("answers", 0) for one in api)
     seconds = sum(one.get("answer_seconds", 0.0) for one in api)
-    failed = select(func.count()).select_from(switches).where(switches.c.status == "failed")
     return RollbackFigures(
         active=mode is None or mode.target != "rq",
         answer_seconds=seconds / answers if answers else None,
-        failed_switches=connection.execute(failed).scalar_one(),
+        failed_switches=connection.execute(_FAILED).scalar_one(),
         workers_alive=len(_figures(connection, "worker", ("serving",))),
     )
 
 
 def _figures(connection: Connection, role: str, states: tuple[str, ...]) -> list[Mapping[str, Any]]:
     """What the live processes of a role say of themselves."""
-    alive = select(processes.c.figures).where(
-        processes.c.role == role,
-        processes.c.state.in_(states),
-        processes.c.ended_at.is_(None),
-        processes.c.seen_at > db_now(-ALIVE_SECONDS),
-    )
-    return list(connection.execute(alive).scalars())
+    return [one.figures for one in connection.execute(_ALIVE, {"of_role": role}) if one.state in states]
+
+
+_ALIVE = select(processes.c.state, processes.c.figures).where(
+    processes.c.role == bindparam("of_role"),
+    processes.c.ended_at.is_(None),
+    processes.c.seen_at > db_now(-ALIVE_SECONDS),
+)
+_FAILED = select(func.count()).select_from(switches).where(switches.c.status == "failed")

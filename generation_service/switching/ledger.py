@@ -1,7 +1,8 @@
 """The ledger: what was accepted is live or has ended, once, and RQ holds nothing else; what does not add up is named.
 
-Everything is looked at twice, a moment apart, and reported only where it was the same both times, so
-that a busy system shows nothing that was only on its way.
+What is wrong is looked at twice, a moment apart, and reported only where it was the same both times, so
+that a busy system shows nothing that was only on its way. Where the first look finds nothing wrong, there
+is nothing that a second one could confirm.
 """
 
 import asyncio
@@ -50,6 +51,13 @@ class _Look:
     stale: int = 0
     in_rq: Mapping[str, int] = field(default_factory=dict)
     redis: RedisState = "ok"
+
+    @property
+    def spotless(self) -> bool:
+        """Whether there is nothing to look at again."""
+        counted = self.counts.lost + self.counts.duplicated + self.counts.unexplained
+        found = self.surplus or self.ended_twice or self.lost or self.doubled or self.unknown
+        return not (counted or found or self.stale or self.held_by_the_dead)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,12 +118,18 @@ class Ledger:
         self._first = asyncio.Lock()
         self._renewal: asyncio.Task[None] | None = None
 
-    async def check(self) -> LedgerReport:
-        """Look twice, and report what was wrong both times. Raises DatabaseUnavailable; Redis may be away."""
+    async def check(self, *, lately: bool = False) -> LedgerReport:
+        """Look, and report what is still wrong a moment later. Raises DatabaseUnavailable; Redis may be away.
+
+        `lately`: of episodes only the last ones of each project that has got some lately.
+        """
         began = time.monotonic()
-        first = await self._look()
-        await asyncio.sleep(self._between_looks_seconds)
-        report = _compared(first, await self._look(), began)
+        look = partial(self._look, lately=True) if lately else self._look
+        first = second = await look()
+        if not first.spotless:
+            await asyncio.sleep(self._between_looks_seconds)
+            second = await look()
+        report = _compared(first, second, began)
         self._last = (time.monotonic(), report)
         return report
 
@@ -126,7 +140,7 @@ class Ledger:
         """
         async with self._first:
             if self._last is None:
-                return await self.check()
+                return await self.check(lately=True)
         counted_at, report = self._last
         if time.monotonic() - counted_at > seconds and (self._renewal is None or self._renewal.done()):
             self._renewal = asyncio.create_task(self._renew(), name="ledger")
@@ -139,10 +153,10 @@ class Ledger:
 
     async def _renew(self) -> None:
         with suppress(DatabaseUnavailable):  # whoever asks next renews it
-            await self.check()
+            await self.check(lately=True)
 
-    async def _look(self) -> _Look:
-        look = await self._database.read(_in_the_database)
+    async def _look(self, *, lately: bool = False) -> _Look:
+        look = await self._database.read(partial(_in_the_database, lately=lately))
         try:
             return await self._with_rq(look)
         except RqRefused:
@@ -186,11 +200,11 @@ class Ledger:
         return frozenset(found)
 
 
-def _in_the_database(connection: Connection) -> _Look:
+def _in_the_database(connection: Connection, *, lately: bool) -> _Look:
     return _Look(
         counts=ledger.count(connection),
         held_by_the_dead=ledger.held_by_the_dead(connection),
-        surplus=ledger.miscounted_projects(connection),
+        surplus=(ledger.miscounted_lately if lately else ledger.miscounted_projects)(connection),
         ended_twice=frozenset(("job", one) for one in ledger.ended_twice(connection)),
     )
 

@@ -22,10 +22,11 @@ from generation_service.database import Database, db_now
 from generation_service.database.operations import worker_mode
 from generation_service.database.tables import jobs
 from generation_service.errors import DatabaseUnavailable, Refused
-from generation_service.jobs import leadership, rerouting
-from generation_service.jobs.model import LIVE, Backend, Job, JobId
+from generation_service.jobs import rerouting
+from generation_service.jobs.leadership import Tenure
+from generation_service.jobs.model import LIVE, Backend, JobId
 from generation_service.jobs.moving import MIGRATION_LEASE, Mover
-from generation_service.jobs.rerouting import Movable
+from generation_service.jobs.rerouting import Movable, Placed
 from generation_service.jobs.routing import Carry, Mode, Rollout, current_mode
 from generation_service.switching.ports import WAITING_PLACES, RqRefused, RqView
 from generation_service.switching.sweep import FOREIGN, STALE, Sweep, by_verdict
@@ -94,7 +95,7 @@ class _Order:
     wish: Mode
     source: Backend
     statuses: tuple[Movable, ...]
-    holder: str = field(default="")
+    tenure: Tenure | None = None  # None: a dry run
 
 
 class Migration:
@@ -138,9 +139,9 @@ class Migration:
             order = await self._database.read(partial(_order, source=source, target=target, carry=carry))
             await self._tidy_up(order, result, moving=await self._preview(order, result))
         else:
-            async with self._lease() as holder:
+            async with self._lease() as tenure:
                 decide = partial(_wish, source=source, target=target, carry=carry, epoch=epoch)
-                order = replace(await self._database.write(decide), holder=holder)
+                order = replace(await self._database.write(decide), tenure=tenure)
                 await self._move(order, result, tell)
                 await self._tidy_up(order, result, moving=set())
         result.duration_seconds = time.monotonic() - began
@@ -165,7 +166,7 @@ class Migration:
             if not seen:
                 break
             idle = 0 if moved else idle + 1
-            if idle == _MOST_IDLE_ROUNDS or not await self._hold(order.holder):
+            if idle == _MOST_IDLE_ROUNDS or not await _holds(order):
                 break
             await asyncio.sleep(0.0 if moved else _IDLE_PAUSE_SECONDS)
         result.remaining = await self._count_misplaced(order) if seen else 0
@@ -182,11 +183,11 @@ class Migration:
                 seen, moved = seen + len(batch.seen), moved + len(batch.moved)
                 if tell is not None:
                     tell(result)
-                if not await self._hold(order.holder):
+                if not await _holds(order):
                     return seen, moved
         return seen, moved
 
-    async def _misplaced(self, order: _Order, status: Movable) -> AsyncIterator[Job]:
+    async def _misplaced(self, order: _Order, status: Movable) -> AsyncIterator[Placed]:
         after = JobId("")
         find = partial(rerouting.find_misplaced, mode=order.wish, status=status, sources=(order.source,))
         while page := await self._database.read(partial(find, after=after)):
@@ -213,7 +214,7 @@ class Migration:
                     continue
                 await self._sweep.set_aside(foreign)
                 result.forgotten += await self._sweep.forget(stale)
-                if not await self._hold(order.holder):
+                if not await _holds(order):
                     return
             result.dead_lettered += await self._sweep.keep_letters(dry_run=result.dry_run)
         except RqRefused:
@@ -222,23 +223,24 @@ class Migration:
             result.redis = "unreachable"
 
     @asynccontextmanager
-    async def _lease(self) -> AsyncIterator[str]:
+    async def _lease(self) -> AsyncIterator[Tenure]:
         """Be the only one that migrates, under a name of this call's own."""
         holder = f"{self._process}/{uuid4().hex[:6]}"
+        tenure = Tenure(self._database, name=MIGRATION_LEASE, holder=holder, seconds=_LEASE_SECONDS)
         deadline = time.monotonic() + self._wait_seconds
-        while not await self._hold(holder):
+        while not await tenure.hold():
             if time.monotonic() > deadline:
                 raise Refused("migration_under_way", 409)
             await asyncio.sleep(_ASK_AGAIN_SECONDS)
         try:
-            yield holder
+            yield tenure
         finally:
             with suppress(DatabaseUnavailable):  # then it runs out
-                await self._database.write(partial(leadership.give_up, name=MIGRATION_LEASE, holder=holder))
+                await tenure.end()
 
-    async def _hold(self, holder: str) -> bool:
-        take = partial(leadership.take_or_keep, name=MIGRATION_LEASE, holder=holder, seconds=_LEASE_SECONDS)
-        return await self._database.write(take)
+
+async def _holds(order: _Order) -> bool:
+    return order.tenure is not None and await order.tenure.hold()
 
 
 def _order(connection: Connection, source: Backend, target: Backend, carry: Carry) -> _Order:

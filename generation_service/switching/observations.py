@@ -5,6 +5,7 @@ a gap in which nobody tried, as when the service was down: a row from before say
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,7 +23,7 @@ REDIS_SEEN = "redis_seen"
 GAP_SECONDS = 10.0
 """So long without a try, and a series of failures begins anew."""
 
-_REFRESH_SECONDS = 2.0  # a try that changes nothing is written down this often only
+_REFRESH_SECONDS = 4.0  # a try that changes nothing is written down this often only
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,10 +64,14 @@ class RedisSeen:
 
 def redis_seen(connection: Connection, *, lock: bool = False) -> RedisSeen:
     """What is known of Redis."""
-    wanted = select(service_state.c.value).where(service_state.c.name == REDIS_SEEN)
-    value: dict[str, Any] = connection.execute(wanted.with_for_update() if lock else wanted).scalar_one_or_none() or {}
-    now: datetime = connection.execute(select(db_now())).scalar_one()
+    value: dict[str, Any] = connection.execute(_LOCKED if lock else _SEEN).scalar_one_or_none() or {}
+    now: datetime = connection.execute(_NOW).scalar_one()
     return RedisSeen(now=now, **{name: datetime.fromisoformat(at) if at else None for name, at in value.items()})
+
+
+_SEEN = select(service_state.c.value).where(service_state.c.name == REDIS_SEEN)
+_LOCKED = _SEEN.with_for_update()
+_NOW = select(db_now())
 
 
 def note(connection: Connection, *, reached: bool) -> None:
@@ -84,13 +89,17 @@ class RedisWatch:
         self._database = database
         self._ping = ping
         self._trying: asyncio.Future[bool] | None = None
+        self._well_until = 0.0  # monotonic: until then a try that succeeds need not look into the database
 
     async def look(self) -> None:
         """Try once. Raises DatabaseUnavailable."""
         reached = await self._reaches()
+        if reached and time.monotonic() < self._well_until:
+            return  # as it was a moment ago: a series of failures that somebody else began since is broken soon
         seen = await self._database.read(redis_seen)
         if seen.needs(reached=reached):
             await self._database.write(partial(note, reached=reached))
+        self._well_until = time.monotonic() + _REFRESH_SECONDS if reached else 0.0
 
     async def _reaches(self) -> bool:
         """Whether a try succeeds soon enough for no gap; one that hangs on is not joined by another thread."""

@@ -12,11 +12,11 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import uuid4
 
-from sqlalchemy import Connection, case, delete, select, update
+from sqlalchemy import Connection, Select, bindparam, case, delete, select, update
 
 from generation_service.database import Database, db_now
 from generation_service.database.operations import processes
-from generation_service.database.upsert import upsert
+from generation_service.database.upsert import Insert, upsert_for
 from generation_service.errors import DatabaseUnavailable
 from generation_service.jobs.loops import Loop
 from generation_service.jobs.model import Json
@@ -87,6 +87,7 @@ class Processes:
         self._role = role
         self._supervisor = supervisor
         self._state: State = "starting"
+        self._writes = self._write_statement()
         self._figures: list[Figures] = [lambda: {"rss_bytes": own_memory()}]
         self._quiet_until = 0.0  # monotonic: nobody is declared dead before
         self._prune_at = 0.0  # monotonic
@@ -121,9 +122,9 @@ class Processes:
     async def turn(self) -> None:
         """Write the row once, and look who has fallen silent."""
         try:
-            await self._database.write(self.write)
+            anyone_silent = await self._database.write(self._write_and_look)
             self._compare_clocks()  # the write may have hung, and that of the others with it
-            if time.monotonic() >= self._quiet_until and await self._database.read(_is_anyone_silent):
+            if time.monotonic() >= self._quiet_until and anyone_silent:
                 await self._bury()
             if time.monotonic() >= self._prune_at:
                 await self._database.write(_prune)
@@ -136,7 +137,12 @@ class Processes:
 
     def write(self, connection: Connection) -> None:
         """Write the row as it is now, in the caller's transaction: also where somebody took this process for dead."""
-        says = {"state": self._state, "figures": self._say(), "seen_at": db_now(), "ended_at": None}
+        connection.execute(self._writes, {"in_state": self._state, "saying": self._say()})
+
+    def _write_statement(self) -> Insert:
+        """Built once: it is written again and again while nothing happens."""
+        figures = bindparam("saying", type_=processes.c.figures.type)
+        says = {"state": bindparam("in_state"), "figures": figures, "seen_at": db_now(), "ended_at": None}
         fresh = {
             "name": self.name,
             "role": self._role,
@@ -145,13 +151,17 @@ class Processes:
             "supervisor": self._supervisor,
             "started_at": db_now(),
         }
-        statement = upsert(connection, processes).values(**fresh, **says)
-        connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=says))
+        statement = upsert_for(self._database.dialect, processes).values(**fresh, **says)
+        return statement.on_conflict_do_update(index_elements=["name"], set_=says)
 
     def end(self, connection: Connection) -> None:
         """Write that this process is over, in the caller's transaction."""
         over = {"state": "ended", "seen_at": db_now(), "ended_at": db_now()}
         connection.execute(update(processes).where(processes.c.name == self.name).values(over))
+
+    def _write_and_look(self, connection: Connection) -> bool:
+        self.write(connection)
+        return _is_anyone_silent(connection)
 
     async def _bury(self) -> None:
         for gone in await self._database.write(self._bury_unless_late):
@@ -178,10 +188,8 @@ class Processes:
 
 def alive(connection: Connection, role: str | None = None) -> list[ProcessView]:
     """The processes (of one role) that have lately been seen, those that stand by or drain included."""
-    seen = [processes.c.ended_at.is_(None), processes.c.seen_at > db_now(-ALIVE_SECONDS)]
-    if role is not None:
-        seen.append(processes.c.role == role)
-    return views(connection, *seen)
+    found = connection.execute(_ALIVE if role is None else _ALIVE_OF_ROLE, {"of_role": role} if role else {})
+    return [ProcessView(**row) for row in found.mappings()]
 
 
 def crashed_since(connection: Connection, seconds: float, role: str) -> list[ProcessView]:
@@ -192,6 +200,15 @@ def crashed_since(connection: Connection, seconds: float, role: str) -> list[Pro
         processes.c.role == role,
         processes.c.ended_at > db_now(-seconds),
     )
+
+
+def _alive_statement(*more: Any) -> Select[Any]:
+    seen = (processes.c.ended_at.is_(None), processes.c.seen_at > db_now(-ALIVE_SECONDS), *more)
+    return select(processes).where(*seen).order_by(processes.c.started_at, processes.c.name)
+
+
+_ALIVE = _alive_statement()
+_ALIVE_OF_ROLE = _alive_statement(processes.c.role == bindparam("of_role"))
 
 
 def views(connection: Connection, *conditions: Any) -> list[ProcessView]:
@@ -223,7 +240,10 @@ def _silent() -> tuple[Any, ...]:
 
 
 def _is_anyone_silent(connection: Connection) -> bool:
-    return connection.execute(select(processes.c.name).where(*_silent()).limit(1)).first() is not None
+    return connection.execute(_ANYONE_SILENT).first() is not None
+
+
+_ANYONE_SILENT = select(processes.c.name).where(*_silent()).limit(1)
 
 
 def _prune(connection: Connection) -> None:

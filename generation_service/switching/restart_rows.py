@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import ColumnElement, Connection, select, update
 
 from generation_service.database import db_now
 from generation_service.database.operations import processes, restarts
@@ -117,6 +117,11 @@ def refuse_second(connection: Connection, supervisor: str) -> None:
 def under_way(connection: Connection) -> list[Restart]:
     """The restarts that go on, of every supervisor."""
     return _read(connection, restarts.c.status == "running")
+
+
+def is_under_way() -> ColumnElement[bool]:
+    """Whether there is any, of any supervisor."""
+    return select(restarts.c.id).where(restarts.c.status == "running").exists()
 
 
 def get(connection: Connection, restart_id: str) -> Restart:

@@ -16,6 +16,7 @@ from generation_service.database import Database
 from generation_service.errors import Refused
 from generation_service.jobs.loops import Loop
 from generation_service.jobs.model import Json
+from generation_service.jobs.signs import Signs
 from generation_service.switching import operator, restart_rows
 from generation_service.switching.mode import Flag
 from generation_service.switching.operator import ModeWish
@@ -27,7 +28,7 @@ _log = logging.getLogger(__name__)
 Rehearse = Callable[[], Awaitable[Sequence[str]]]
 """Finds out whether a new process would start: the lines that say why not; none: it would."""
 
-_LOOK_SECONDS = 0.5
+_LOOK_SECONDS = 1.0
 # What a process may take to start, and to end beyond its jobs' grace. After that something must have gone wrong
 # that nobody has told of.
 _LONGEST_START_SECONDS = 40.0
@@ -71,8 +72,10 @@ class Restarts:
         rehearse: Rehearse,
         environment: Flag,
         grace_seconds: float,
+        signs: Signs | None = None,
     ) -> None:
         self._database = database
+        self._under_way = (signs or Signs(database)).add(restart_rows.is_under_way())
         self._supervision = supervision
         self._rehearse = rehearse
         self._environment = environment
@@ -127,6 +130,8 @@ class Restarts:
         """Look once: tell the supervisor what it may not have heard, and write down what has ended."""
         for word in self._supervision.words() if self._supervision else ():
             self._words[word.restart_id] = word
+        if not await self._under_way.look():
+            return
         for restart in await self._database.read(restart_rows.under_way):
             self._ask(restart)
             ending = judge(restart, self._words.get(restart.id), overdue=self._is_overdue(restart))

@@ -12,22 +12,24 @@ from generation_service.database import Database
 from generation_service.errors import DatabaseUnavailable
 from generation_service.jobs.loops import Loop
 from generation_service.jobs.routing import Mode, current_mode
+from generation_service.jobs.signs import ModeSign, Signs
 from generation_service.switching.processes import WRITING_SECONDS, Processes
 
 _log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.5
+_FOLLOW_SECONDS = 1.0  # by whoever works
 """How often a process of the RQ part looks whether it is wanted."""
 
 
 class Follower:
     """Follows the mode while a process of the RQ part works, and calls `on_disabled` once the part is switched off."""
 
-    def __init__(self, *, database: Database, on_disabled: Callable[[Mode], None]) -> None:
-        self._database = database
+    def __init__(self, *, database: Database, on_disabled: Callable[[Mode], None], signs: Signs | None = None) -> None:
+        self._mode = ModeSign(database, signs or Signs(database))
         self._on_disabled = on_disabled
         self._told = False
-        self._loop = Loop(name="mode", turn=self.turn, pause_seconds=LOOK_SECONDS)
+        self._loop = Loop(name="mode", turn=self.turn, pause_seconds=_FOLLOW_SECONDS)
 
     def start(self) -> None:
         """Start on the running event loop."""
@@ -38,7 +40,7 @@ class Follower:
 
     async def turn(self) -> None:
         """Look once."""
-        mode = await self._database.read(current_mode)
+        mode = await self._mode.look()
         if mode is not None and not mode.enabled and not self._told:
             self._told = True
             self._on_disabled(mode)

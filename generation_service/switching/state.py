@@ -17,11 +17,12 @@ from generation_service.database.upsert import insert_if_absent, upsert
 from generation_service.jobs.claims import PAUSED
 from generation_service.jobs.loops import Loop
 from generation_service.jobs.model import BACKENDS, Json
+from generation_service.jobs.signs import Signs
 
 DRAINING = "draining"
 _RESUMED = "resumed"  # kept: the row of the last resume
 
-_FOLLOW_SECONDS = 0.5
+_FOLLOW_SECONDS = 1.0
 
 Wish = Literal["pause", "resume", "drain"]
 
@@ -59,19 +60,22 @@ class State:
 
 def read_state(connection: Connection) -> State:
     """What is in force now."""
-    rows = connection.execute(
-        select(service_state.c.name, service_state.c.value, service_state.c.updated_at, db_now().label("now")).where(
-            service_state.c.name.in_([PAUSED, DRAINING])
-        )
-    )
+    rows = connection.execute(_IN_FORCE)
     found = {row.name: _said(row.value, row.updated_at, row.now) for row in rows}
     return State(paused=found.get(PAUSED), draining=found.get(DRAINING))
 
 
+_IN_FORCE = select(
+    service_state.c.name, service_state.c.value, service_state.c.updated_at, db_now().label("now")
+).where(service_state.c.name.in_([PAUSED, DRAINING]))
+
+
 def resumed_at(connection: Connection) -> datetime | None:
     """When a pause or a drain was last ended, in database time; None: never."""
-    ended = select(service_state.c.updated_at).where(service_state.c.name == _RESUMED)
-    return connection.execute(ended).scalar_one_or_none()
+    return connection.execute(_RESUMED_AT).scalar_one_or_none()
+
+
+_RESUMED_AT = select(service_state.c.updated_at).where(service_state.c.name == _RESUMED)
 
 
 def apply(connection: Connection, wish: Wish, *, by: str, reason: str, grace_seconds: float) -> bool:
@@ -117,8 +121,10 @@ def count_live(connection: Connection) -> Mapping[str, Mapping[str, int]]:
 class StateFollower:
     """Follows the state in one process, and gives back what runs there once a drain's grace is over."""
 
-    def __init__(self, *, database: Database, release_all: Callable[[], None]) -> None:
+    def __init__(self, *, database: Database, release_all: Callable[[], None], signs: Signs | None = None) -> None:
         self._database = database
+        drained = select(service_state.c.name).where(service_state.c.name == DRAINING).exists()
+        self._drained = (signs or Signs(database)).add(drained)
         self._release_all = release_all
         self._loop = Loop(name="state", turn=self.turn, pause_seconds=_FOLLOW_SECONDS)
 
@@ -131,6 +137,8 @@ class StateFollower:
 
     async def turn(self) -> None:
         """Look once. Again and again while drained: a claim may have been on its way when the pause began."""
+        if not await self._drained.look():
+            return
         state = await self._database.read(read_state)
         if state.draining is not None and state.draining.grace_over:
             self._release_all()

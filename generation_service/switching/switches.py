@@ -105,6 +105,11 @@ def under_way(connection: Connection) -> Switch | None:
     return _switch_of(row) if row else None
 
 
+def is_under_way() -> ColumnElement[bool]:
+    """Whether there is one that has not ended."""
+    return select(switches.c.id).where(switches.c.status == "running").exists()
+
+
 def find(connection: Connection, switch_id: str) -> Switch:
     """The switch. Raises Refused `switch_not_found` (404)."""
     row = connection.execute(select(switches).where(switches.c.id == switch_id)).one_or_none()

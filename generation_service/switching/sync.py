@@ -13,6 +13,7 @@ from sqlalchemy import Connection, select
 
 from generation_service.database import Database, db_now
 from generation_service.database.tables import jobs
+from generation_service.database.types import beside
 from generation_service.jobs import rerouting
 from generation_service.jobs.model import JobId
 from generation_service.switching.migration import RedisState
@@ -194,7 +195,7 @@ def rq_id_of(job_id: JobId, delivery: int) -> str:
 
 def find_delivered(connection: Connection, after: JobId, limit: int) -> list[tuple[JobId, int]]:
     """Jobs of RQ that wait and were delivered a while ago, with the delivery's number; by id, behind `after`."""
-    delivered = [jobs.c.status == "pending", jobs.c.backend == "rq", jobs.c.id > after]
+    delivered = [jobs.c.status == "pending", beside(jobs.c.backend) == "rq", jobs.c.id > after]
     old = jobs.c.delivered_at < db_now(-_DELIVERED_OVER_SECONDS)
     rows = connection.execute(
         select(jobs.c.id, jobs.c.delivery).where(*delivered, old).order_by(jobs.c.id).limit(limit)

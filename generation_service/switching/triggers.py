@@ -12,12 +12,13 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from generation_service.database import Database, db_now
-from generation_service.database.tables import leases, service_state
+from generation_service.database.tables import service_state
 from generation_service.database.upsert import upsert
 from generation_service.errors import Refused
 from generation_service.jobs import leadership
 from generation_service.jobs.model import Json
 from generation_service.jobs.routing import Mode, Rollout, current_mode, rollout_of
+from generation_service.jobs.signs import ModeSign, Signs
 from generation_service.settings import Settings
 from generation_service.switching.asked import CRITERIA, Rollback, Rollforward
 from generation_service.switching.conditions import Condition, Reading, Surroundings, conditions, in_words
@@ -30,7 +31,7 @@ _log = logging.getLogger(__name__)
 _LEASE = "triggers"
 _LEASE_SECONDS = 5.0
 _STATE = "triggers"  # the row of when each fired last
-_GAP_SECONDS = 3.0  # three pauses between looks: so long without one, and nobody knows what held meanwhile
+_GAP_SECONDS = 6.0  # three pauses between looks: so long without one, and nobody knows what held meanwhile
 _LEDGER_SECONDS = 60.0  # so old a count of the ledger may be
 
 
@@ -60,6 +61,7 @@ class Triggers:
         ledger: Counting,
         redis: RedisWatch,
         memory_percent: Callable[[], float],
+        signs: Signs | None = None,
     ) -> None:
         self._process = process
         self._settings = settings
@@ -67,6 +69,9 @@ class Triggers:
         self._switchover = switchover
         self._ledger = ledger
         self._redis = redis
+        signs = signs or Signs(database)
+        self._mode = ModeSign(database, signs)
+        self._led = signs.add(leadership.anothers(_LEASE, process))
         self._memory_percent = memory_percent
         self._conditions = conditions(settings)
         self._over_since: dict[str, float] = {}  # monotonic: since when each condition holds, as this process saw it
@@ -78,13 +83,13 @@ class Triggers:
 
     async def watch(self) -> None:
         """See whether Redis can be reached, where that matters. Raises DatabaseUnavailable."""
-        mode = await self._database.read(current_mode)
+        mode = await self._mode.look()
         if self._settings.rollback_triggers != "off" and mode is not None and self._matters(mode):
             await self._redis.look()
 
     async def turn(self) -> None:
         """Look once, if no other process does; act on what is found. Raises DatabaseUnavailable."""
-        mode = await self._database.read(current_mode)
+        mode = await self._mode.look()
         off = self._settings.rollback_triggers == "off"
         if off or mode is None or not self._matters(mode) or not await self._leads():
             self._over_since.clear()
@@ -102,7 +107,7 @@ class Triggers:
 
     async def count(self) -> None:
         """Look into the ledger, if this process is the one that looks: apart from `turn`, for it may take a while."""
-        mode = await self._database.read(current_mode)
+        mode = await self._mode.look()
         off = self._settings.rollback_triggers == "off"
         if not off and mode is not None and self._matters(mode) and await self._leads():
             await self._count()
@@ -120,12 +125,12 @@ class Triggers:
     async def _leads(self) -> bool:
         if time.monotonic() < self._renew_at:
             return True
-        if not await self._database.read(partial(_is_free_or_mine, holder=self._process)):
+        if await self._led.look():
             return False
         began = time.monotonic()
         take = partial(leadership.take_or_keep, name=_LEASE, holder=self._process, seconds=_LEASE_SECONDS)
         leads = await self._database.write(take)
-        self._renew_at = began + _LEASE_SECONDS / 3 if leads else 0.0
+        self._renew_at = began + _LEASE_SECONDS / 2 if leads else 0.0
         return leads
 
     async def _count(self) -> None:
@@ -145,7 +150,7 @@ class Triggers:
         )
         return _Looked(
             mode=mode,
-            now=connection.execute(select(db_now())).scalar_one(),
+            now=connection.execute(_NOW).scalar_one(),
             readings={one.name: one.measure(connection, around) for one in self._conditions if not one.off},
             fired=_fired(connection),
         )
@@ -271,15 +276,12 @@ class Triggers:
         }
 
 
-def _is_free_or_mine(connection: Connection, holder: str) -> bool:
-    """Asked before the lease is: so that those who do not lead write nothing."""
-    held = select(leases.c.holder).where(leases.c.name == _LEASE, leases.c.until > db_now(), leases.c.holder != holder)
-    return connection.execute(held).first() is None
-
-
 def _fired(connection: Connection) -> Mapping[str, Any]:
-    found = connection.execute(select(service_state.c.value).where(service_state.c.name == _STATE))
-    return found.scalar_one_or_none() or {}
+    return connection.execute(_FIRED).scalar_one_or_none() or {}
+
+
+_FIRED = select(service_state.c.value).where(service_state.c.name == _STATE)
+_NOW = select(db_now())
 
 
 def _remember(connection: Connection, switch_id: str, *, name: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, Float, bindparam, func, insert, select
 
 from generation_service.database import db_now
 from generation_service.database.operations import user_reports
@@ -31,8 +31,14 @@ def add(connection: Connection, report: UserReport) -> Mapping[str, Any]:
 
 def count_since(connection: Connection, seconds: float = 3600.0) -> int:
     """How many came in the last `seconds`."""
-    recent = select(func.count()).select_from(user_reports).where(user_reports.c.created_at > db_now(-seconds))
-    return int(connection.execute(recent).scalar_one())
+    return int(connection.execute(_RECENT, {"before": -seconds}).scalar_one())
+
+
+_RECENT = (
+    select(func.count())
+    .select_from(user_reports)
+    .where(user_reports.c.created_at > db_now(bindparam("before", type_=Float())))
+)
 
 
 def page(connection: Connection, *, limit: int, cursor: str | None) -> Page[Mapping[str, Any]]:

@@ -72,8 +72,9 @@ class JobTelemetry:
 
     def step_started(self, job: RunningJob, step: str) -> None:
         """Called before a step runs."""
-        with self.context(job, step):
-            _log.info("Step %s of job %s begins", step, job.id, extra={"action": "step_started"})
+        if _log.isEnabledFor(logging.DEBUG):  # its end is a line of its own, and its event says when it began
+            with self.context(job, step):
+                _log.debug("Step %s of job %s begins", step, job.id, extra={"action": "step_started"})
 
     def step_ended(
         self, job: RunningJob, step: str, seconds: float, status: str, error_code: str | None = None

@@ -6,6 +6,7 @@ from typing import Literal, get_args
 from generation_service.texts import (
     admin,
     backup,
+    benchmark,
     dev_stack,
     documents,
     jobs,
@@ -26,6 +27,7 @@ Catalogue = Mapping[str, Mapping[str, str]]
 _AREAS: tuple[Catalogue, ...] = (
     admin.TEXTS,
     backup.TEXTS,
+    benchmark.TEXTS,
     dev_stack.TEXTS,
     problems.TEXTS,
     programs.TEXTS,

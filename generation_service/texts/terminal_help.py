@@ -41,6 +41,12 @@ _HELP: dict[str, dict[str, str]] = {
         "ko": "동시에 실행할 작업 수 [기본값: WORKER_CONCURRENCY].",
     },
     ".worker.burst": {"en": "End when the queues are empty.", "ko": "큐가 비면 종료합니다."},
+    ".worker.fork": {
+        "en": "Run each job in a process of its own, forked from one that has everything loaded: for documents and "
+        "recipes that are not trusted. Slower, and each job takes its own memory.",
+        "ko": "작업마다 모든 것을 미리 불러온 프로세스에서 갈라져 나온 별도 프로세스로 실행합니다. "
+        "신뢰할 수 없는 문서와 레시피를 위한 것으로, 더 느리고 작업마다 메모리를 따로 씁니다.",
+    },
     ".scheduler": {
         "en": "Tick schedules in durable mode, by rq-scheduler. Several may run; each firing happens once. It stands "
         "by while the RQ part is switched off.",

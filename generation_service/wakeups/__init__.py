@@ -1,9 +1,10 @@
-"""Wakes readers of event logs in any process: through Redis, PostgreSQL, or within the process."""
+"""Wakes readers of event logs in any process: through Redis, PostgreSQL, an SQLite file, or within the process."""
 
 from generation_service.wakeups.fanout import Channel, Fanout, open_wakeups
 from generation_service.wakeups.hub import InProcessWakeups, Subscription
 from generation_service.wakeups.postgres_channel import PostgresWakeups
 from generation_service.wakeups.redis_channel import RedisWakeups
+from generation_service.wakeups.sqlite_watch import SqliteWatch
 
 __all__ = [
     "Channel",
@@ -11,6 +12,7 @@ __all__ = [
     "InProcessWakeups",
     "PostgresWakeups",
     "RedisWakeups",
+    "SqliteWatch",
     "Subscription",
     "open_wakeups",
 ]

@@ -1,14 +1,14 @@
 """All wakeup channels that are configured, as one: what the rest of the service holds."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from sqlalchemy.engine import URL
-
+from generation_service.database import Database
 from generation_service.wakeups.hub import InProcessWakeups, Subscription
 from generation_service.wakeups.postgres_channel import PostgresWakeups
 from generation_service.wakeups.redis_channel import Connect, RedisWakeups
+from generation_service.wakeups.sqlite_watch import SqliteWatch
 
 
 class Channel(Protocol):
@@ -31,6 +31,10 @@ class Fanout:
         self._local = local
         self._channels = tuple(channels)
 
+    def listen(self, job_id: str, tell: Callable[[], None]) -> AbstractContextManager[None]:
+        """Have `tell` called on the running event loop when there is news of `job_id`, wherever it is written."""
+        return self._local.listen(job_id, tell)
+
     def subscribe(self, job_id: str) -> AbstractContextManager[Subscription]:
         """Be told of news of `job_id`, wherever it is written; a context manager, on the running event loop."""
         return self._local.subscribe(job_id)
@@ -38,10 +42,6 @@ class Fanout:
     def watched(self) -> set[str]:
         """The jobs that have readers in this process."""
         return self._local.watched()
-
-    def wake_here(self, job_ids: Iterable[str]) -> None:
-        """Tell this process's readers only: what a poll found is found by every other process, too."""
-        self._local.wake(job_ids)
 
     def wake(self, job_ids: Iterable[str]) -> None:
         """Tell that these jobs have events that are committed; returns at once, never raises."""
@@ -61,7 +61,7 @@ class Fanout:
             channel.stop()
 
 
-def open_wakeups(database_url: URL, connect_redis: Connect | None, *, listens: bool) -> Fanout:
+def open_wakeups(database: Database, connect_redis: Connect | None, *, listens: bool) -> Fanout:
     """The channels that this configuration has, not started yet.
 
     `connect_redis` makes a new client (None: no Redis). `listens` False, for a process that has no
@@ -70,8 +70,11 @@ def open_wakeups(database_url: URL, connect_redis: Connect | None, *, listens: b
     local = InProcessWakeups()
     hear = local.wake if listens else None
     channels: list[Channel] = []
-    if database_url.get_backend_name() == "postgresql":
-        channels.append(PostgresWakeups(database_url, hear))
-    if connect_redis is not None:
-        channels.append(RedisWakeups(connect_redis, hear))
+    redis = RedisWakeups(connect_redis, hear) if connect_redis is not None else None
+    if redis is not None:
+        channels.append(redis)
+    if database.dialect == "postgresql":
+        channels.append(PostgresWakeups(database.url, hear))
+    elif listens:
+        channels.append(SqliteWatch(database, local.wake, local.watched, lambda: redis is not None and redis.listening))
     return Fanout(local, channels)

@@ -1,12 +1,15 @@
 """Wakeups through PostgreSQL's LISTEN and NOTIFY, for readers in other processes where there is no Redis."""
 
 import contextlib
+import select
+import socket
+from typing import Any
 
 import psycopg
 from sqlalchemy.engine import URL
 
 from generation_service.wakeups.threads import (
-    TURN_SECONDS,
+    REST_SECONDS,
     ChannelThread,
     Hear,
     Sender,
@@ -57,15 +60,33 @@ class _PostgresListener(ChannelThread):
         super().__init__("wakeups-postgres-listen", _EXPECTED)
         self._conninfo, self._origin, self._hear = conninfo, origin, hear
         self._connection: psycopg.Connection | None = None
+        self._waking: socket.socket | None = None
+
+    def start(self) -> None:
+        """As ChannelThread."""
+        self._woken, self._waking = socket.socketpair()
+        super().start()
+
+    def stop(self) -> None:
+        """As ChannelThread, without waiting for news."""
+        self.stopping.set()
+        if self._waking is None:
+            return
+        self._waking.send(b"\0")
+        super().stop()
+        self._waking.close()
+        self._woken.close()
 
     def turn(self) -> None:
         if self._connection is None:
             self._connection = _connect(self._conninfo)
             self._connection.execute(f"LISTEN {CHANNEL}")
-        for notice in self._connection.notifies(timeout=TURN_SECONDS):
+        for notice in self._connection.notifies(timeout=0):
             self._hear(decode(notice.payload, self._origin))
-            if self.stopping.is_set():
-                return
+        if not self.stopping.is_set():
+            # Not in `notifies`: to be noticed, a stop would need it to look up several times a second.
+            waits: list[Any] = [self._connection, self._woken]
+            select.select(waits, [], [], REST_SECONDS)
 
     def disconnect(self) -> None:
         connection, self._connection = self._connection, None

@@ -30,7 +30,13 @@ class RedisWakeups(ThreadedChannel):
 
     def __init__(self, connect: Connect, hear: Hear | None = None) -> None:
         origin = new_origin()
-        super().__init__(_RedisSender(connect, origin), _RedisListener(connect, origin, hear) if hear else None)
+        self._hearing = _RedisListener(connect, origin, hear) if hear else None
+        super().__init__(_RedisSender(connect, origin), self._hearing)
+
+    @property
+    def listening(self) -> bool:
+        """Whether what others send arrives here, as far as it is known."""
+        return self._hearing is not None and self._hearing.subscribed
 
 
 class _RedisSender(Sender):
@@ -56,18 +62,21 @@ class _RedisListener(ChannelThread):
         self._connect, self._origin, self._hear = connect, origin, hear
         self._client: Any = None
         self._channel: Any = None
+        self.subscribed = False
 
     def turn(self) -> None:
         if self._channel is None:
             self._client = self._connect()
             self._channel = self._client.pubsub(ignore_subscribe_messages=True)
             self._channel.subscribe(CHANNEL)
+            self.subscribed = True
         message: dict[str, Any] | None = self._channel.get_message(timeout=TURN_SECONDS)
         if message and isinstance(message.get("data"), (bytes, str)):
             text = message["data"]
             self._hear(decode(text.decode("ascii", "replace") if isinstance(text, bytes) else text, self._origin))
 
     def disconnect(self) -> None:
+        self.subscribed = False
         channel, client = self._channel, self._client
         self._channel = self._client = None
         with contextlib.suppress(*_EXPECTED):  # as above

@@ -15,6 +15,9 @@ _JOIN_SECONDS = 3.0
 TURN_SECONDS = 0.25
 """A turn lasts about this long where nothing comes, so that a stop is noticed."""
 
+REST_SECONDS = 10.0
+"""As TURN_SECONDS, for a turn that a stop ends by itself."""
+
 
 class ChannelThread(ABC):
     """A named thread that repeats `turn` until it is stopped, with pauses after failures of `expected` kinds."""
@@ -92,7 +95,7 @@ class Sender(ChannelThread):
     def turn(self) -> None:
         """Wait for ids, then send them."""
         with self._some:
-            self._some.wait_for(lambda: self._pending or self.stopping.is_set(), timeout=TURN_SECONDS)
+            self._some.wait_for(lambda: self._pending or self.stopping.is_set(), timeout=REST_SECONDS)
             batch, self._pending = sorted(self._pending), set()
         if batch:
             self.send(batch)

@@ -30,13 +30,18 @@ _OPTIONS = {  # for tests: nothing needs to outlive a crash of the machine
     "wal_level": "minimal",
     "max_wal_senders": "0",
 }
+_DURABLE_OPTIONS = {name: _OPTIONS[name] for name in ("listen_addresses", "max_connections")}  # the rest as it ships
 
 
 class EmbeddedPostgres:
-    """A PostgreSQL server that listens on a unix socket in its own folder, and is removed when it is stopped."""
+    """A PostgreSQL server that listens on a unix socket in its own folder, and is removed when it is stopped.
 
-    def __init__(self, programs: PostgresPrograms) -> None:
+    `durable`: each commit is on the disk before it is answered, as where people run one.
+    """
+
+    def __init__(self, programs: PostgresPrograms, *, durable: bool = False) -> None:
         self._programs = programs
+        self._options = _DURABLE_OPTIONS if durable else _OPTIONS
         self._account = account_for_server()
         self._folder: Path | None = None
         self._child: Child | None = None
@@ -84,7 +89,7 @@ class EmbeddedPostgres:
         self._initialise()
         log = self.folder / "log"
         command = [str(self._programs.postgres), "-D", str(self.folder / "data"), "-k", str(self.folder)]
-        options = [part for name, value in _OPTIONS.items() for part in ("-c", f"{name}={value}")]
+        options = [part for name, value in self._options.items() for part in ("-c", f"{name}={value}")]
         self._child = child = Child(self._program([*command, *options], log))
         wait_until(lambda: not child.alive or self._answers(), _START_SECONDS)
         if not child.alive or not self._answers():

@@ -49,12 +49,11 @@ async def insight(run: StepRun) -> StepOutcome:
 class GenerationToy(ToyKind):
     """A generation whose steps are a test's own; it leaves an episode as the real one does."""
 
-    def on_ended(self, connection, job, ending, steps):
-        super().on_ended(connection, job, ending, steps)
-        if ending.status != "completed":
-            return None
-        episode_id, number = episodes.save(connection, job, content_of(job))
-        return {"episode_id": episode_id, "episode_number": number}
+    def on_ended(self, connection, endings):
+        super().on_ended(connection, endings)
+        written = [(one.job, content_of(one.job)) for one in endings if one.status == "completed"]
+        saved = episodes.save_all(connection, written)
+        return [saved.get(one.job.id) for one in endings]
 
 
 def content_of(job: Job) -> dict[str, Any]:

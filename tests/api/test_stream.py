@@ -284,6 +284,34 @@ async def test_a_reader_that_takes_nothing_is_dropped(
             await all_closed(server)
 
 
+async def test_a_stream_that_has_much_to_say_says_it_in_few_messages(small_api: Api, kind: GenerationToy) -> None:
+    """Given a log of small events and one large one: messages of about 64 KB, each event whole and in order."""
+
+    async def talk(run: StepRun) -> StepOutcome:
+        await run.token("x" * 200_000)
+        return StepOutcome(output={})
+
+    kind.toy_steps["snapshot"].body = talk
+    job = await small_api.submit()
+    await small_api.runtime.run(job["job_id"])
+    ended = await small_api.runtime.jobs.get(job["job_id"])
+    sent: list[bytes] = []
+
+    async def still_there() -> Message:
+        return await asyncio.get_running_loop().create_future()
+
+    async def send(message: Message) -> None:
+        sent.append(message.get("body", b""))
+
+    stream = small_api.app.state.streams.open(ended, 0)
+    await stream({"type": "http", "method": "GET", "headers": []}, still_there, send)
+
+    text = b"".join(sent).decode()
+    numbers = [int(line.removeprefix("id: ")) for line in text.splitlines() if line.startswith("id: ")]
+    assert numbers == list(range(1, ended.seq + 1))
+    assert len(sent) <= 6  # the head, retry, the events in at most three, the end
+
+
 async def test_another_users_stream_is_404_and_nobodys_401(
     settings_for: SettingsFor, sqlite_runtime: ApiRuntime, kind: GenerationToy
 ) -> None:

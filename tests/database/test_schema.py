@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, insert, inspect, text
 from sqlalchemy.exc import IntegrityError
 
@@ -16,7 +17,8 @@ from generation_service.errors import ConfigurationError
 from generation_service.jobs.schedules import Schedule, declare
 
 VERSIONS = Path(schema.__file__).parent / "migrations" / "versions"
-_BESIDE_THE_TABLES = ("chunk_index", "token_vector")  # full-text search, made by the migration alone
+# Full-text search and the partitions of the events, made by migrations alone.
+_BESIDE_THE_TABLES = ("chunk_index", "token_vector", "Table('events_")
 
 
 def table_names(database: Database) -> set[str]:
@@ -27,6 +29,15 @@ def set_version(database: Database, version: str) -> None:
     database.write_now(
         lambda connection: connection.execute(text(f"UPDATE alembic_version SET version_num = '{version}'"))
     )
+
+
+def test_each_migration_is_named_by_its_version_and_follows_the_one_before() -> None:
+    scripts = ScriptDirectory(str(VERSIONS.parent))
+
+    chain = [script.revision for script in scripts.walk_revisions()][::-1]
+
+    assert chain == schema._revisions()
+    assert schema.newest_version() == scripts.get_current_head()
 
 
 def test_migrations_make_what_the_tables_say(database: Database) -> None:
@@ -147,12 +158,12 @@ def test_the_way_back_is_refused_while_jobs_wait_that_the_version_before_does_no
     add_job(database, "reindex", "pending")
 
     with pytest.raises(ConfigurationError, match=r"^1 jobs") as refused:
-        schema.downgrade(database, 1)
+        schema.downgrade(database, 2)
     assert "\n" not in refused.value.message
     assert schema.current_version(database) == schema.newest_version()
 
     database.write_now(lambda connection: connection.execute(text("UPDATE jobs SET status = 'cancelled'")))
-    assert schema.downgrade(database, 1) == "0002"
+    assert schema.downgrade(database, 2) == "0002"
 
 
 def test_the_way_back_leaves_no_schedule_that_submits_what_the_version_before_does_not_know(
@@ -164,7 +175,7 @@ def test_the_way_back_leaves_no_schedule_that_submits_what_the_version_before_do
     )
     database.write_now(lambda connection: declare(connection, [kept, gone]))
 
-    schema.downgrade(database, 1)
+    schema.downgrade(database, 2)
 
     left = text("SELECT id FROM schedules")
     assert database.read_now(lambda connection: connection.execute(left).scalars().all()) == [kept.id]
@@ -179,7 +190,7 @@ def test_documents_survive_the_way_back_and_forth_with_the_names_of_their_column
     )
     before = rows_of_documents(database)
 
-    assert schema.downgrade(database, 1) == "0002"
+    assert schema.downgrade(database, 2) == "0002"
     names = {after: name for name, after in RENAMED.items()}
     gone = {"use_multimodal", "program_id"}
     assert rows_of_documents(database) == [

@@ -232,7 +232,7 @@ async def test_the_verdict_of_a_guest_gives_way_to_the_documents_own_job(
 
     async def overtaken(self: Parser, *given: object, **_: object) -> object:
         monkeypatch.setattr(Parser, "parse", parse)
-        library.core.database.write_now(lambda connection: kind.on_started(connection, accepted.job))
+        library.core.database.write_now(lambda connection: kind.on_started(connection, [accepted.job]))
         return await Parser.parse(self, given[0], "pdf")  # which it is not: unreadable
 
     monkeypatch.setattr(Parser, "parse", overtaken)

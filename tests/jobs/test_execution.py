@@ -12,7 +12,7 @@ from generation_service.jobs import settlement
 from generation_service.jobs.claims import PAUSED
 from generation_service.jobs.model import JobError, Usage
 from generation_service.jobs.ports import StepOutcome, StepRun
-from generation_service.jobs.settlement import Failure
+from generation_service.jobs.settlement import Completed, Failure
 from tests.support.toy import Core, ToyKind, nothing, until
 
 
@@ -252,7 +252,7 @@ async def test_an_ending_of_a_run_thought_dead_is_refused(database: Database) ->
 
     failure = Failure(error=JobError(code="late", message="late", retryable=True))
     for late in (
-        lambda connection: settlement.complete(connection, dead, core.kinds),
+        lambda connection: settlement.complete(connection, Completed(claim=dead), core.kinds),
         lambda connection: settlement.fail_attempt(connection, dead, failure, core.kinds, core.policy),
         lambda connection: settlement.release(connection, dead, "late"),
     ):

@@ -1,16 +1,21 @@
 """What ended long ago goes; what lives again, or is bound anew, meanwhile stays."""
 
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
-from sqlalchemy import Connection, CursorResult, Executable, Table, delete, select, text, update
+from sqlalchemy import Connection, CursorResult, Executable, Table, delete, insert, select, text, update
 
 from generation_service.database import Database, db_now
-from generation_service.database.tables import idempotency_keys, jobs
+from generation_service.database.partitions import first_id
+from generation_service.database.tables import alerts, idempotency_keys, jobs
 from generation_service.database.upsert import Insert
 from generation_service.errors import Refused
-from generation_service.jobs import pruning, submission, transitions
+from generation_service.jobs import idempotency, pruning, submission, transitions
 from generation_service.jobs.model import IdempotencyKey, Job, JobId, NewJob
 from generation_service.jobs.ports import StepOutcome, StepRun
 from tests.support.toy import Core, ToyKind, nothing
@@ -36,7 +41,7 @@ async def test_a_job_that_ended_long_ago_is_pruned_and_answers_so(database: Data
     core = Core(database, ToyKind({"one": fails}))
     job = await old_failure(core)
 
-    assert database.write_now(lambda connection: pruning.prune_jobs(connection, 60)) == 1
+    assert database.write_now(lambda connection: pruning.prune_jobs(connection, 60)).pruned == 1
 
     with pytest.raises(Refused) as refused:
         await core.jobs.get(job.id)
@@ -69,9 +74,9 @@ async def test_a_job_that_is_reopened_while_old_ones_are_pruned_is_not_lost(
     assert refused == (left is None)
 
 
-def submit(database: Database, core: Core) -> JobId:
+def submit(database: Database, core: Core, key: IdempotencyKey = KEY) -> JobId:
     accepted = database.write_now(
-        lambda connection: submission.submit(connection, WANTED, core.jobs.admission, key=KEY)
+        lambda connection: submission.submit(connection, WANTED, core.jobs.admission, key=key)
     )
     return accepted.job.id
 
@@ -88,16 +93,16 @@ async def test_a_free_key_that_two_bind_at_once_makes_one_job(
 ) -> None:
     database = postgresql_database
     core = await with_a_key_whose_job_is_gone(database)
-    find_job = transitions.find_job
+    find_jobs = idempotency._jobs
     winners: list[JobId] = []
 
-    def bound_meanwhile(connection: Connection, job_id: JobId) -> Job | None:
-        found = find_job(connection, job_id)
-        monkeypatch.setattr(transitions, "find_job", find_job)
+    def bound_meanwhile(connection: Connection, job_ids: Sequence[str]) -> dict[JobId, Job]:
+        found = find_jobs(connection, job_ids)
+        monkeypatch.setattr(idempotency, "_jobs", find_jobs)
         winners.append(submit(database, core))
         return found
 
-    monkeypatch.setattr(transitions, "find_job", bound_meanwhile)
+    monkeypatch.setattr(idempotency, "_jobs", bound_meanwhile)
 
     assert submit(database, core) == winners[0]
     assert database.read_now(lambda connection: len(connection.execute(select(jobs)).all())) == 1
@@ -124,3 +129,54 @@ async def test_a_free_key_that_is_bound_while_keys_are_pruned_stays_bound(postgr
 
     keys = database.read_now(lambda connection: connection.execute(select(idempotency_keys.c.job_id)).scalars().all())
     assert list(keys) == bound
+
+
+async def run_step(database: Database, key_retention_seconds: float) -> dict[str, int]:
+    """What a prune says that it deleted."""
+    step = pruning.PruneStep(database, 60, key_retention_seconds)
+    looked = cast("StepRun", SimpleNamespace(check_lease=lambda: None))
+    return dict((await step.run(looked)).output)
+
+
+async def test_what_stays_keeps_nothing_behind_it_from_being_pruned(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pruning, "_BATCH", 2)
+    core = Core(database, ToyKind({"one": fails}))
+    kept = [submit(database, core, IdempotencyKey(route="r", key=f"k{number}", fingerprint="f")) for number in range(5)]
+    for job_id in kept:
+        await core.jobs.cancel(job_id)
+    others = [await core.run(await core.submit(max_attempts=1)) for _ in range(3)]
+    database.write_now(lambda connection: connection.execute(update(jobs).values(completed_at=db_now(-3600))))
+
+    assert await run_step(database, 7200) == {"jobs": 3, "idempotency_keys": 0}
+    left = database.read_now(lambda connection: set(connection.execute(select(jobs.c.id)).scalars()))
+    assert (left, len(others)) == (set(kept), 3)
+
+    database.write_now(
+        lambda connection: connection.execute(update(jobs).where(jobs.c.id == kept[4]).values(completed_at=db_now()))
+    )
+    assert await run_step(database, 60) == {"jobs": 0, "idempotency_keys": 4}
+    assert await run_step(database, 60) == {"jobs": 4, "idempotency_keys": 0}
+
+
+async def test_alerts_of_long_ago_go_unless_they_are_still_to_be_told(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pruning, "_BATCH", 1)
+    long_ago = datetime.now(UTC) - timedelta(days=40)
+
+    def add(connection: Connection, name: str, made: datetime, *, told: bool) -> None:
+        texts = {"type": "job_failed", "subject": name, "fingerprint": name}
+        moments = {"created_at": made, "due_at": None if told else made}
+        connection.execute(insert(alerts).values(id=first_id(made), **texts, **moments, detail={}, tries=1))
+
+    for number in range(4):
+        made = long_ago + timedelta(seconds=number)
+        database.write_now(partial(add, name=f"old {number}", made=made, told=number != 1))
+    database.write_now(partial(add, name="of late", made=datetime.now(UTC), told=True))
+
+    await run_step(database, 60)
+
+    left = database.read_now(lambda connection: set(connection.execute(select(alerts.c.subject)).scalars()))
+    assert left == {"old 1", "of late"}

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from sqlalchemy import Connection, select, update
@@ -242,7 +242,7 @@ async def _unavailable() -> bool:
 class Cracked(ToyKind):
     """Its hook breaks when a job fails."""
 
-    def on_ended(self, *given: object) -> None:
+    def on_ended(self, *given: object) -> NoReturn:
         raise ZeroDivisionError
 
 

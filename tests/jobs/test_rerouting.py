@@ -9,6 +9,7 @@ from sqlalchemy import Connection, update
 
 from generation_service.database import Database, db_now
 from generation_service.database.operations import worker_mode
+from generation_service.database.tables import jobs
 from generation_service.errors import TransientError
 from generation_service.jobs import leadership, rerouting, settlement
 from generation_service.jobs.model import Backend, Job, JobId
@@ -246,6 +247,38 @@ async def test_a_job_that_was_claimed_anew_is_not_taken_over_as_it_was_seen(core
 
     assert moved == []
     assert (await core.jobs.get(job.id)).status == "running"
+
+
+async def test_a_job_whose_fence_has_risen_since_is_not_taken_over(core: Core) -> None:
+    await switch(core, "rq", "nothing")
+    job = await core.submit()
+    await core.executor.claim_waiting("rq", 1)
+    mode = await switch(core, "background_tasks", "running")
+    seen = await core.database.read(partial(rerouting.find_misplaced, mode=mode, status="running", after=JobId("")))
+    await core.database.write(lambda connection: connection.execute(update(jobs).values(fence=jobs.c.fence + 1)))
+
+    moved = await core.database.write(lambda connection: rerouting.take_over(connection, seen, "background_tasks"))
+
+    assert (moved, (await core.jobs.get(job.id)).status) == ([], "running")
+
+
+async def test_the_event_of_a_move_has_the_number_that_it_says(core: Core) -> None:
+    await switch(core, "rq", "nothing")
+    submitted = await of_project(core, 3)
+
+    await core.recovery.reroute(await switch(core, "background_tasks", "waiting"))
+
+    for job in submitted:
+        events = await core.jobs.events_after(job.id, 0)
+        assert [event.sequence for event in events] == [event.data["sequence"] for event in events] == [1, 2]
+        assert events[1].data == {
+            "sequence": 2,
+            "status": "pending",
+            "backend": "background_tasks",
+            "from": "rq",
+            "attempt": 1,
+        }
+        assert (await core.jobs.get(job.id)).seq == 2
 
 
 async def test_what_returns_to_waiting_is_routed_anew(database: Database) -> None:

@@ -9,14 +9,17 @@ from sqlalchemy import insert, select
 from sqlalchemy.engine import make_url
 
 from generation_service.database import Database, schema
+from generation_service.database.partitions import partitions
 from generation_service.database.tables import documents
 from generation_service.errors import ConfigurationError, PermanentError
+from generation_service.jobs.queries import count_by_status
 from generation_service.objects.keys import source_key
 from scripts import backup, restore
 from scripts.backup_aside import anything_aside, bring_back
 from scripts.backup_database import PostgresTools, dump, load, server_version
 from scripts.embedded.postgresql_programs import find_programs
 from scripts.tool import LEFT, say
+from tests.database.test_partitions import add_events
 from tests.support.settings import SettingsFor
 
 DOCUMENT = {
@@ -88,8 +91,29 @@ def test_a_restoration_that_succeeds_leaves_nothing_aside(postgresql_database: D
     assert not postgresql_database.read_now(anything_aside)
 
 
+def test_partitions_and_tallies_go_and_come_with_their_tables(
+    postgresql_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database, tools = postgresql_database, PostgresTools(find_programs().binaries)
+    there = set(database.read_now(partitions))
+    add_events(database, "01a1ff54-0000-7000-8000-000000000000")
+    dump(database, tmp_path / "dump", tools)
+    add_events(database, "01a1ff54-0000-7000-8000-000000000001")
+    kill_half_way(database, tmp_path / "other", monkeypatch)
+    assert database.write_now(bring_back)
+    assert database.read_now(count_by_status) == {("rq", "completed"): 2}
+
+    load(database, tmp_path / "dump", tools)
+
+    assert (set(database.read_now(partitions)), database.read_now(anything_aside)) == (there, False)
+    assert database.read_now(count_by_status) == {("rq", "completed"): 1}
+    add_events(database, "01a1ff54-0000-7000-8000-000000000002")
+    assert database.read_now(count_by_status) == {("rq", "completed"): 2}, "triggers came with the tables"
+
+
 def kill_half_way(database: Database, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the database as a restoration does that is killed while pg_restore runs."""
+    folder.mkdir(exist_ok=True)
     (folder / "dump").write_bytes(b"")
     tools = stub(folder / "bin", f"{version_of(database)}.1", FAILS)
     with monkeypatch.context() as killed:

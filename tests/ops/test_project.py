@@ -38,6 +38,7 @@ def test_a_lock_file_names_hashes_and_no_place(lock: Path) -> None:
     [
         ("requirements.lock", PROJECT["dependencies"]),
         ("requirements-dev.lock", PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]),
+        ("requirements-bench.lock", PROJECT["dependencies"] + PROJECT["optional-dependencies"]["bench"]),
     ],
 )
 def test_a_lock_file_has_what_the_project_asks_for(lock: str, requirements: list[str]) -> None:
@@ -47,8 +48,9 @@ def test_a_lock_file_has_what_the_project_asks_for(lock: str, requirements: list
         assert versions[canonicalize_name(requirement.name)] in requirement.specifier, requirement
 
 
-def test_the_service_is_tested_with_the_versions_that_it_runs_with() -> None:
-    assert locked("requirements.lock").items() <= locked("requirements-dev.lock").items()
+@pytest.mark.parametrize("lock", ["requirements-dev.lock", "requirements-bench.lock"])
+def test_the_service_is_tested_and_measured_with_the_versions_that_it_runs_with(lock: str) -> None:
+    assert locked("requirements.lock").items() <= locked(lock).items()
 
 
 def test_only_the_settings_read_the_environment() -> None:
@@ -80,6 +82,6 @@ def test_every_line_of_the_procfile_is_a_command_that_there_is() -> None:
 
 def test_each_dependency_has_its_reason() -> None:
     written = Path("ops/DEPENDENCIES.md").read_text(encoding="utf-8")
-    asked = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]
+    asked = [*PROJECT["dependencies"], *(one for extra in PROJECT["optional-dependencies"].values() for one in extra)]
 
     assert [name for name in (Requirement(one).name for one in asked) if f"| {name} |" not in written] == []

@@ -15,7 +15,7 @@ from generation_service.database import Database
 from generation_service.documents import IngestReport
 from generation_service.documents.splitting import split
 from generation_service.jobs.ids import new_job_id
-from generation_service.jobs.model import Job, JobId, Json, StepRecord, Usage
+from generation_service.jobs.model import Job, JobId, Json, Usage
 from generation_service.jobs.ports import Effect, Ending, Step, StepOutcome
 from generation_service.llm import LanguageModel, SourceKind
 from generation_service.llm.offline import OfflineModel
@@ -101,9 +101,8 @@ class Pipeline:
 
     async def finish(self, job: Job, outputs: Mapping[str, Mapping[str, Json]]) -> Mapping[str, Json]:
         """End the job as completed; return its result."""
-        records = {name: _record(job, name, output) for name, output in outputs.items()}
-        ending = Ending(status="completed")
-        result = await self.database.write(lambda connection: self.kind.on_ended(connection, job, ending, records))
+        ending = Ending(job=job, status="completed", outputs=outputs)
+        [result] = await self.database.write(lambda connection: self.kind.on_ended(connection, [ending]))
         assert result is not None
         return result
 
@@ -148,25 +147,6 @@ def job_for(body: Mapping[str, Any], job_id: str | None = None) -> Job:
         created_at=datetime(2026, 1, 1, tzinfo=UTC),
         **zero,
         **none,
-    )
-
-
-def _record(job: Job, name: str, output: Mapping[str, Json]) -> StepRecord:
-    return StepRecord(
-        job_id=job.id,
-        name=name,
-        ordinal=0,
-        status="completed",
-        attempt=1,
-        fence=1,
-        first_sequence=1,
-        started_at=job.created_at,
-        completed_at=job.created_at,
-        reason=None,
-        error=None,
-        output=output,
-        input_tokens=0,
-        output_tokens=0,
     )
 
 

@@ -30,9 +30,13 @@ def job_in(project: str) -> Job:
     return job_for({"project_id": project, "episode_data": {"title": "밤"}})
 
 
-async def save(database: Database, project: str) -> tuple[str, int]:
-    job = job_in(project)
-    return await database.write(lambda connection: episodes.save(connection, job, CONTENT))
+async def save(database: Database, project: str, job: Job | None = None) -> tuple[str, int]:
+    return await database.write(lambda connection: saved(connection, job or job_in(project)))
+
+
+def saved(connection: Connection, job: Job) -> tuple[str, int]:
+    [result] = episodes.save_all(connection, [(job, CONTENT)]).values()
+    return result["episode_id"], result["episode_number"]
 
 
 async def numbers(database: Database, project: str) -> list[int]:
@@ -56,7 +60,7 @@ async def test_each_project_counts_by_itself(database: Database) -> None:
 
 async def test_a_transaction_that_is_rolled_back_leaves_no_gap(database: Database) -> None:
     def failing(connection: Connection) -> None:
-        episodes.save(connection, job_in("p"), CONTENT)
+        saved(connection, job_in("p"))
         raise LookupError
 
     with pytest.raises(LookupError):
@@ -68,16 +72,16 @@ async def test_a_transaction_that_is_rolled_back_leaves_no_gap(database: Databas
 
 async def test_a_job_saves_one_episode_only(database: Database) -> None:
     job = job_in("p")
-    await database.write(lambda connection: episodes.save(connection, job, CONTENT))
+    await save(database, "p", job)
 
     with pytest.raises(IntegrityError):
-        await database.write(lambda connection: episodes.save(connection, job, CONTENT))
+        await save(database, "p", job)
     assert await numbers(database, "p") == [1]
 
 
 async def test_an_episode_is_found_by_its_job(database: Database) -> None:
     job = job_in("p")
-    episode_id, number = await database.write(lambda connection: episodes.save(connection, job, CONTENT))
+    episode_id, number = await save(database, "p", job)
 
     found = await database.read(lambda connection: episodes.episode_of_job(connection, job.id))
     missing = await database.read(lambda connection: episodes.episode_of_job(connection, "another"))
@@ -101,9 +105,10 @@ async def test_a_job_that_did_not_complete_leaves_no_episode(sqlite_database: Da
     kind = Pipeline(sqlite_database).kind
     job = job_in("p")
 
-    result = await sqlite_database.write(lambda connection: kind.on_ended(connection, job, Ending(status=status), {}))
+    ending = Ending(job=job, status=status)
+    results = await sqlite_database.write(lambda connection: kind.on_ended(connection, [ending]))
 
-    assert result is None
+    assert results == [None]
     assert await numbers(sqlite_database, "p") == []
 
 

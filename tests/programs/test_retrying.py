@@ -331,7 +331,7 @@ async def test_more_failed_files_than_one_batch_go_with_their_program(
 async def test_a_failed_file_can_be_retried_however_long_ago_it_failed(shelf: Shelf) -> None:
     accepted = await with_failures(shelf, 2)
     shelf.change(jobs, {"completed_at": db_now(-3600)})
-    assert shelf.database.write_now(lambda connection: prune_jobs(connection, 0)) == 1  # of the one that is read
+    assert shelf.database.write_now(lambda connection: prune_jobs(connection, 0)).pruned == 1  # of the one that is read
 
     _, reopened = await shelf.retry(accepted.program.id, "document")
     assert [job.status for job in await shelf.run(reopened)] == ["completed"] * 2
@@ -339,7 +339,7 @@ async def test_a_failed_file_can_be_retried_however_long_ago_it_failed(shelf: Sh
     # And with its program its job goes, too
     await shelf.programs.delete(accepted.program.id, "ana")
     shelf.change(jobs, {"completed_at": db_now(-3600)})
-    assert shelf.database.write_now(lambda connection: prune_jobs(connection, 0)) == 3
+    assert shelf.database.write_now(lambda connection: prune_jobs(connection, 0)).pruned == 3
 
 
 async def test_a_file_that_an_operator_has_read_anew_says_so(shelf: Shelf) -> None:

@@ -50,7 +50,7 @@ def test_many_deliveries_take_one_round_trip(redis_url: str) -> None:
 
     deliver(redis_url, [a_job() for _ in range(300)])
 
-    assert client.info("commandstats")["cmdstat_exec"]["calls"] == 1
+    assert client.info("commandstats")["cmdstat_evalsha"]["calls"] == 1
 
 
 def test_a_frozen_redis_does_not_hold_up_a_delivery(redis_server: EmbeddedRedis) -> None:
@@ -162,3 +162,15 @@ def test_what_was_delivered_before_the_end_is_sent(redis_url: str) -> None:
 
     client = Redis.from_url(redis_url)
     assert sum(len(rq_queue(client, queue).job_ids) for queue in QUEUES) == 1200
+
+
+def test_a_queue_that_cannot_be_written_to_holds_up_no_other(redis_url: str) -> None:
+    client = Redis.from_url(redis_url)
+    client.set("rq:queue:rag_processing_high", "no list")
+    jobs = [a_job(priority) for priority in ("high", "default", "low")]
+
+    with a_backend(redis_url) as backend:
+        backend.deliver(jobs)
+
+    assert rq_queue(client, "rag_processing").job_ids == [rq_id(jobs[1])]
+    assert rq_queue(client, "rag_processing_low").job_ids == [rq_id(jobs[2])]

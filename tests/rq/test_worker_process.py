@@ -81,8 +81,9 @@ def test_a_second_signal_does_not_wait_for_the_grace(redis_url: str, log: Path) 
         worker.wait_for("begun")
         worker.send(signal.SIGTERM)
         eventually(lambda: "worker_stopping" in log.with_suffix(".out").read_text())
-        # Within a second it counts as the same one, so it is sent until it counts.
-        eventually(lambda: worker.send(signal.SIGINT) or wrote(log, "released"))
+        # Within a second it counts as the same one, so it is sent until it counts, and never after that:
+        # a worker that has ended its work no longer catches it.
+        eventually(lambda: wrote(log, "released") or worker.send(signal.SIGINT))
         assert worker.wait() == 0
 
 

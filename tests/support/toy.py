@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from generation_service.database import Database
 from generation_service.jobs.execution import Executor, Limits
 from generation_service.jobs.heartbeat import Heartbeat
-from generation_service.jobs.model import Job, JobId, Json, NewJob, StepRecord
+from generation_service.jobs.model import Job, JobId, Json, NewJob
 from generation_service.jobs.ports import Ending, StepOutcome, StepRun
 from generation_service.jobs.recovery import Pace, Recovery
 from generation_service.jobs.retries import RetryPolicy
@@ -44,6 +44,7 @@ class ToyKind:
 
     bodies: Mapping[str, Body]
     kind: str = "toy"
+    shares_commits: bool = True
     endings: list[Ending] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -52,13 +53,11 @@ class ToyKind:
     def steps(self, job: Job) -> Sequence[ToyStep]:
         return list(self.toy_steps.values())
 
-    def on_started(self, connection: Connection, job: Job) -> None: ...
+    def on_started(self, connection: Connection, jobs: Sequence[Job]) -> None: ...
 
-    def on_ended(
-        self, connection: Connection, job: Job, ending: Ending, steps: Mapping[str, StepRecord]
-    ) -> Mapping[str, Json] | None:
-        self.endings.append(ending)
-        return {"steps": sorted(steps)} if ending.status == "completed" else None
+    def on_ended(self, connection: Connection, endings: Sequence[Ending]) -> Sequence[Mapping[str, Json] | None]:
+        self.endings.extend(endings)
+        return [{"steps": sorted(one.outputs)} if one.status == "completed" else None for one in endings]
 
     def on_reopened(self, connection: Connection, job: Job) -> None: ...
 

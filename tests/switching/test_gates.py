@@ -1,18 +1,18 @@
 """The gates of a roll-forward: each passes where all is well, and fails on what it is there for."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from functools import partial
 from typing import Any
 
 import pytest
 from redis import Redis
-from sqlalchemy import Connection, insert
+from sqlalchemy import insert
 
 from generation_service.database import Database, db_now
 from generation_service.database.tables import counters, service_state
 from generation_service.jobs.claims import PAUSED
-from generation_service.jobs.model import Job, Submitted
+from generation_service.jobs.model import Job, NewJob, Submitted
 from generation_service.switching.asked import CRITERIA
 from generation_service.switching.canary import CANARY, Canary, CanaryKind
 from generation_service.switching.gates import Gates
@@ -159,22 +159,22 @@ async def test_a_canary_that_is_not_waited_for_any_more_is_cancelled(
     service: Switching, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
     """Whoever sent it is about to end: it would be left for workers that may never come back."""
-    jobs, write = service.jobs.core.jobs, service.database.write
+    jobs = service.jobs.core.jobs
+    submit = jobs.submit
     sent, committed, answered = [], asyncio.Event(), asyncio.Event()
     worker = Worker(service, backend="background_tasks")  # no claim of it counts
 
-    async def answers_late(unit: Callable[[Connection], Any]) -> Any:
-        found = await write(unit)
-        if isinstance(found, Submitted):
-            sent.append(found.job)
-            committed.set()
-            await answered.wait()
+    async def answers_late(wanted: NewJob) -> Submitted:
+        found = await submit(wanted)
+        sent.append(found.job)
+        committed.set()
+        await answered.wait()
         return found
 
     async def is_delivered() -> bool:
         return bool(worker.delivered)
 
-    monkeypatch.setattr(service.database, "write", answers_late)
+    monkeypatch.setattr(jobs, "submit", answers_late)
     sending = asyncio.create_task(Canary(jobs=jobs, delivery=worker, patience_seconds=600.0).send())
     await committed.wait()
     if when == "waiting":

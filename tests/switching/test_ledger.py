@@ -155,6 +155,26 @@ async def test_an_episode_too_many_is_a_duplicate_and_one_too_few_a_loss(parts: 
     assert await wrong(parts) == (1, 1, 0)
 
 
+async def test_what_is_looked_at_again_and_again_shows_what_happened_to_episodes_lately(
+    parts: Switched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("generation_service.jobs.ledger._LAST_EPISODES", 3)
+    for name, count in (("long", 5), ("short", 2), ("former", 1)):
+        await write(parts, insert(projects).values(id=name, user_id="ana", episode_count=count, created_at=db_now()))
+    for name, number in (("former", 1), *(("long", number) for number in range(1, 6)), ("short", 1), ("short", 2)):
+        await write(parts, insert(episodes).values(**an_episode(name, number)))
+    assert found(await parts.ledger.check(lately=True)) == (0, 0, 0)
+
+    await write(parts, update(projects).where(projects.c.id == "former").values(episode_count=2))
+    assert found(await parts.ledger.check(lately=True)) == (0, 0, 0), "its last episode was long ago"
+    assert await wrong(parts) == (1, 0, 0)
+    await write(parts, delete(episodes).where(episodes.c.project_id == "long", episodes.c.number == 4))
+    assert found(await parts.ledger.check(lately=True)) == (1, 0, 0)
+    await write(parts, insert(episodes).values(**an_episode("short", 3)))
+    assert found(await parts.ledger.check(lately=True)) == (0, 1, 0)
+    assert await wrong(parts) == (2, 1, 0)
+
+
 def an_episode(project: str, number: int) -> dict[str, object]:
     texts = dict.fromkeys(("recipe", "title", "language", "generator"), "ko")
     return {
@@ -278,3 +298,10 @@ async def test_several_who_ask_at_once_make_it_count_once(parts: Switched) -> No
     reports = await asyncio.gather(*(parts.ledger.recent(60) for _ in range(5)))
 
     assert len({id(report) for report in reports}) == 1
+
+
+async def test_where_nothing_is_wrong_nobody_looks_again(parts: Switched) -> None:
+    parts.ledger._between_looks_seconds = 3600.0
+    await parts.waiting(3)
+
+    assert await wrong(parts) == (0, 0, 0)

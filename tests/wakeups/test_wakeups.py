@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, make_url, text
@@ -135,6 +136,54 @@ async def test_nothing_is_watched_once_all_readers_are_gone(pair: Pair) -> None:
         assert pair.reader.watched() == {"a"}
 
     assert pair.reader.watched() == set()
+
+
+async def test_however_much_comes_a_loop_is_asked_once_and_each_reader_told_once() -> None:
+    local, loop = InProcessWakeups(), asyncio.get_running_loop()
+    told: list[str] = []
+    asked = 0
+    original = loop.call_soon_threadsafe
+
+    def count(*arguments: Any, **options: Any) -> asyncio.Handle:
+        nonlocal asked
+        asked += 1
+        return original(*arguments, **options)
+
+    with local.listen("a", partial(told.append, "a")), local.listen("b", partial(told.append, "b")):
+        loop.call_soon_threadsafe = count  # type: ignore[method-assign]
+        for _ in range(500):
+            local.wake(["a", "b", "of nobody"])
+        del loop.call_soon_threadsafe  # type: ignore[method-assign]
+        await asyncio.sleep(0)
+        assert (asked, sorted(told)) == (1, ["a", "b"])
+
+        local.wake(["a"])
+        await asyncio.sleep(0)
+        assert sorted(told) == ["a", "a", "b"]
+
+
+async def test_who_is_gone_by_then_is_not_told() -> None:
+    local, told = InProcessWakeups(), list[str]()
+    with local.listen("a", partial(told.append, "a")):
+        local.wake(["a"])
+    await asyncio.sleep(0)
+
+    assert told == []
+
+
+async def test_a_loop_that_is_closed_keeps_nobody_else_from_being_told() -> None:
+    local, told = InProcessWakeups(), list[str]()
+
+    async def forever() -> None:
+        local.listen("a", partial(told.append, "of a closed loop")).__enter__()
+
+    await asyncio.to_thread(asyncio.run, forever())
+    with local.listen("a", partial(told.append, "here")):
+        for _ in range(2):
+            local.wake(["a"])
+            await asyncio.sleep(0)
+
+    assert told == ["here", "here"]
 
 
 async def test_a_wait_that_brings_nothing_ends_in_time() -> None:

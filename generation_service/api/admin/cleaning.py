@@ -5,6 +5,7 @@ import functools
 import gc
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,7 +40,7 @@ def clean(*, force_gc: bool, clear_caches: bool) -> Freed:
     """Clear what can be computed again, collect garbage; blocking, for some tens of milliseconds."""
     before = own_memory()
     entries = _clear_caches() if clear_caches else 0
-    objects = gc.collect() if force_gc else 0
+    objects = _collect() if force_gc else 0
     trimmed = _trim() if force_gc else False
     return Freed(cache_entries=entries, objects=objects, trimmed=trimmed, bytes_before=before, bytes_after=own_memory())
 
@@ -61,9 +62,28 @@ def _clear_caches() -> int:
 def _caches() -> Iterator[Any]:
     """Every `lru_cache` of our own, wherever it is."""
     kind = type(functools.lru_cache(lambda: None))
-    for found in gc.get_objects():
+    with _thawed():
+        tracked = gc.get_objects()
+    for found in tracked:
         if type(found) is kind and str(found.__module__).startswith(_OURS):
             yield found
+
+
+@contextmanager
+def _thawed() -> Iterator[None]:
+    """What was frozen after the start is neither found nor collected otherwise."""
+    frozen = gc.get_freeze_count()
+    gc.unfreeze()
+    try:
+        yield
+    finally:
+        if frozen:
+            gc.freeze()
+
+
+def _collect() -> int:
+    with _thawed():
+        return gc.collect()
 
 
 def _trim() -> bool:

@@ -14,7 +14,7 @@ from generation_service.llm import SourceKind
 from generation_service.pipeline import language, recipes
 from generation_service.pipeline.recipes import Brief
 from generation_service.pipeline.shapes import Context, External, Snapshot, StoredSource
-from generation_service.retrieval import Passage, Retriever, project_chunks
+from generation_service.retrieval import Passage, Retriever, project_chunks, source_kinds
 from generation_service.texts import Language, text
 
 _BUDGET = 24_000  # characters of documents; about as many tokens where they are Korean
@@ -53,9 +53,14 @@ class ContextStep:
         recipe = recipes.find(run.job.recipe)
         asked = recipe.brief(run.job.request, language.of_request(recipe, run.job.request))
         query = _query(asked)
-        read = await project_chunks(self._database, snapshot.project_id, _READ, ["document"])
-        found = await self._retriever.find(snapshot.project_id, query, _FOUND, ["document"], spend=run.spend)
-        learned = await self._retriever.find(snapshot.project_id, query, _LEARNED + _FOUND, ["job"], spend=run.spend)
+        project_id = snapshot.project_id
+        there = await self._database.look(lambda connection: source_kinds(connection, project_id))
+        read, found, learned = [], [], []
+        if "document" in there:
+            read = await project_chunks(self._database, project_id, _READ, ["document"])
+            found = await self._retriever.find(project_id, query, _FOUND, ["document"], spend=run.spend)
+        if "job" in there:
+            learned = await self._retriever.find(project_id, query, _LEARNED + _FOUND, ["job"], spend=run.spend)
         chosen = choose(read, found)
         written_in = snapshot.language or language.detect(one.text for one in chosen)
         written_in = written_in or language.of_request(recipe, run.job.request)
@@ -73,15 +78,14 @@ class ContextStep:
         used = sorted({one.source_id for one in chosen})
         return StepOutcome(
             output=Context(language=written_in, sources=sources, found=len(found), left_out=left_out).stored(),
-            effects=[partial(remember_sources, job_id=run.job.id, document_ids=used)],
+            effects=[partial(remember_sources, job_id=run.job.id, document_ids=used)] if used else [],
         )
 
 
 def remember_sources(connection: Connection, job_id: str, document_ids: Sequence[str]) -> None:
     """Store which documents a job is written from."""
-    if document_ids:
-        rows = [{"document_id": document_id, "job_id": job_id} for document_id in document_ids]
-        connection.execute(upsert(connection, generation_sources).values(rows).on_conflict_do_nothing())
+    rows = [{"document_id": document_id, "job_id": job_id} for document_id in document_ids]
+    connection.execute(upsert(connection, generation_sources).values(rows).on_conflict_do_nothing())
 
 
 def choose(read: Sequence[Passage], found: Sequence[Passage]) -> list[Passage]:

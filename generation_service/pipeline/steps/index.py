@@ -1,6 +1,7 @@
 """The step `index`: what was learned goes into the project's index, in the transaction that commits the step."""
 
 from collections.abc import Mapping
+from functools import partial
 from hashlib import sha256
 
 from generation_service.jobs.model import Job, Json
@@ -26,9 +27,10 @@ class IndexStep:
         learned = [signal for signal in Validated.of(run).signals if signal.get("sources") and signal.get("text")]
         chunks = [_chunk(job, title, position, signal) for position, signal in enumerate(learned)]
         prepared = await self._indexer.prepare(chunks, run.spend)
+        remove = partial(remove_chunks, source_kind="job", source_id=job.id)
         return StepOutcome(
             output=Indexed(chunks=len(chunks)).stored(),
-            effects=[lambda connection: remove_chunks(connection, "job", job.id), prepared.write],
+            effects=[remove, prepared.write] if chunks or job.claims > 1 else [],
         )
 
 

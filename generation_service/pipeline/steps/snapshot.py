@@ -1,6 +1,6 @@
 """The step `snapshot`: the project, its earlier episodes and the request, as they stand when the job begins."""
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from generation_service.database import Database
 from generation_service.database.tables import documents
@@ -12,6 +12,13 @@ from generation_service.pipeline.shapes import KnownDocument, Snapshot
 _EARLIER = 5  # episodes that continuity looks back on
 _MOST_DOCUMENTS = 500
 
+_DOCUMENTS = (
+    select(documents.c.id, documents.c.file_name, documents.c.status)
+    .where(documents.c.project_id == bindparam("project"))
+    .order_by(documents.c.id)
+    .limit(_MOST_DOCUMENTS)
+)
+
 
 class SnapshotStep:
     """Reads the project in one transaction."""
@@ -22,7 +29,7 @@ class SnapshotStep:
         self._database = database
 
     async def run(self, run: StepRun) -> StepOutcome:
-        taken = await self._database.read(lambda connection: _take(connection, run.job))
+        taken = await self._database.look(lambda connection: _take(connection, run.job))
         return StepOutcome(output=taken.stored())
 
 
@@ -40,6 +47,5 @@ def _take(connection: Connection, job: Job) -> Snapshot:
 
 
 def _documents(connection: Connection, project_id: str) -> list[KnownDocument]:
-    columns = (documents.c.id, documents.c.file_name, documents.c.status)
-    mine = select(*columns).where(documents.c.project_id == project_id).order_by(documents.c.id).limit(_MOST_DOCUMENTS)
-    return [KnownDocument(id=row.id, name=row.file_name, status=row.status) for row in connection.execute(mine)]
+    mine = connection.execute(_DOCUMENTS, {"project": project_id})
+    return [KnownDocument(id=row.id, name=row.file_name, status=row.status) for row in mine]

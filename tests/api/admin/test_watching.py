@@ -165,6 +165,22 @@ async def test_a_cleanup_frees_what_it_is_asked_to_and_says_what(
     assert freed["rss_bytes_before"] > 0
 
 
+async def test_a_cleanup_finds_what_was_frozen_after_the_start_and_freezes_it_again(
+    small_operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cleaning, "_OURS", (__name__,))
+    _remembered.cache_clear()
+    _remembered(1)
+    gc.freeze()
+    try:
+        freed = await small_operator.post("cleanup", clear_caches=True, force_gc=True)
+
+        assert freed["freed_cache_entries"] == 1
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.unfreeze()
+
+
 async def test_a_cleanup_can_be_tried_first(small_operator: Operator) -> None:
     seen = await small_operator.post("cleanup", dry_run=True)
 

@@ -1,0 +1,143 @@
+"""Group commit: members share a transaction, and nothing else; what befalls one is its own affair."""
+
+import asyncio
+import threading
+from collections.abc import Sequence
+
+import pytest
+from sqlalchemy import Connection, event, func, insert, select
+
+from generation_service.database import Database, db_now
+from generation_service.database.grouping import ALONE, Answer, Grouped
+from generation_service.database.tables import pruned_jobs
+from generation_service.errors import DatabaseUnavailable
+
+
+class Writer:
+    """Writes names into a table; `groups` says which names came together. Some names are special."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.groups: list[list[str]] = []
+        self.go_on = threading.Event()
+        self.go_on.set()
+        self.grouped: Grouped[str, str] = Grouped(database, self.apply, most=5)
+
+    def apply(self, connection: Connection, names: Sequence[str]) -> list[Answer[str]]:
+        assert self.go_on.wait(10)
+        self.groups.append(list(names))
+        return [self._write(connection, name, alone=len(names) == 1) for name in names]
+
+    def _write(self, connection: Connection, name: str, *, alone: bool) -> Answer[str]:
+        if name == "refused":
+            return LookupError(name)
+        if name == "shy" and not alone:
+            return ALONE
+        connection.execute(insert(pruned_jobs).values(job_id=name, pruned_at=db_now()))  # twice: a unique violation
+        if name == "breaks":
+            raise ZeroDivisionError
+        return name
+
+    async def add(self, *names: str) -> list[str | BaseException]:
+        """Add all of them while the first is being committed, so that the others gather."""
+        self.go_on.clear()
+        tasks = [asyncio.ensure_future(self.grouped.add(names[0]))]
+        await asyncio.sleep(0)  # the group of the first begins
+        tasks += [asyncio.ensure_future(self.grouped.add(name)) for name in names[1:]]
+        self.go_on.set()
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    def stored(self) -> set[str]:
+        return self.database.read_now(
+            lambda connection: set(connection.execute(select(pruned_jobs.c.job_id)).scalars())
+        )
+
+
+@pytest.fixture
+def writer(database: Database) -> Writer:
+    return Writer(database)
+
+
+async def test_what_gathers_is_committed_together_in_its_order(writer: Writer) -> None:
+    names = [f"n{number}" for number in range(9)]
+
+    answers = await writer.add(*names)
+
+    assert answers == names
+    assert writer.stored() == set(names)
+    assert [name for group in writer.groups for name in group] == names
+    assert max(map(len, writer.groups)) == 5  # as many as may come together
+    assert len(writer.groups) <= 3
+
+
+async def test_each_has_its_own_answer(writer: Writer) -> None:
+    first, refused, last = await writer.add("first", "refused", "last")
+
+    assert (first, last) == ("first", "last")
+    assert isinstance(refused, LookupError)
+    assert writer.stored() == {"first", "last"}
+
+
+@pytest.mark.parametrize("broken", ["breaks", "first"], ids=["raises", "violates"])
+async def test_one_that_fails_harms_no_other(writer: Writer, broken: str) -> None:
+    answers = await writer.add("first", "second", broken, "third")
+
+    assert [answers[0], answers[1], answers[3]] == ["first", "second", "third"]
+    assert isinstance(answers[2], Exception)
+    assert writer.stored() == {"first", "second", "third"}
+
+
+async def test_one_that_must_be_alone_is(writer: Writer) -> None:
+    answers = await writer.add("first", "second", "shy", "third")
+
+    assert answers == ["first", "second", "shy", "third"]
+    assert ["shy"] in writer.groups
+
+
+async def test_one_whose_caller_has_gone_before_its_turn_is_left_out(writer: Writer) -> None:
+    writer.go_on.clear()
+    first = asyncio.ensure_future(writer.grouped.add("first"))
+    await asyncio.sleep(0)
+    gone, stays = (asyncio.ensure_future(writer.grouped.add(name)) for name in ("gone", "stays"))
+    gone.cancel()
+    writer.go_on.set()
+
+    assert await asyncio.gather(first, stays) == ["first", "stays"]
+    assert writer.stored() == {"first", "stays"}
+
+
+async def test_each_is_told_where_the_database_is_away(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: object) -> None:
+        raise DatabaseUnavailable("away")
+
+    monkeypatch.setattr(writer.database, "write_once_now", away)
+
+    answers = await writer.add("first", "second", "third")
+
+    assert [type(answer) for answer in answers] == [DatabaseUnavailable] * 3
+    assert len({id(answer) for answer in answers}) == 3
+
+
+async def test_nobody_waits_for_a_database_that_is_closed(sqlite_url: str) -> None:
+    database = Database(sqlite_url)
+    writer = Writer(database)
+    database.close()
+
+    with pytest.raises(DatabaseUnavailable):
+        await asyncio.wait_for(writer.grouped.add("late"), 10)
+
+
+async def test_a_group_is_one_transaction(writer: Writer) -> None:
+    commits: list[object] = []
+    engine = writer.database._writing
+    event.listen(engine, "commit", commits.append)
+
+    await writer.add("first", "second", "third", "fourth")
+
+    assert len(commits) == len(writer.groups) == 2
+    assert (
+        writer.database.read_now(
+            lambda connection: connection.execute(select(func.count()).select_from(pruned_jobs)).scalar_one()
+        )
+        == 4
+    )

@@ -1,0 +1,68 @@
+"""A lease has one holder at a time; who does not hold it only reads, and who holds it need not ask at each step."""
+
+from functools import partial
+
+import pytest
+from sqlalchemy import Connection, select, update
+
+from generation_service.database import Database, db_now
+from generation_service.database.tables import leases
+from generation_service.jobs import leadership
+from generation_service.jobs.leadership import Tenure
+
+NAME = "upkeep"
+
+
+async def take(database: Database, holder: str) -> bool:
+    return await database.write(partial(leadership.take_or_keep, name=NAME, holder=holder, seconds=60.0))
+
+
+async def holder_of(database: Database) -> str:
+    def unit(connection: Connection) -> str:
+        return str(connection.execute(select(leases.c.holder).where(leases.c.name == NAME)).scalar_one())
+
+    return await database.read(unit)
+
+
+async def lapse(database: Database) -> None:
+    await database.write(lambda connection: connection.execute(update(leases).values(until=db_now(-1))))
+
+
+async def test_a_lease_is_taken_once_kept_by_its_holder_and_free_when_it_has_run_out(database: Database) -> None:
+    assert [await take(database, one) for one in ("ana", "ben", "ana")] == [True, False, True]
+
+    await lapse(database)
+
+    assert [await take(database, one) for one in ("ben", "ana")] == [True, False]
+    assert await holder_of(database) == "ben"
+
+
+async def test_it_is_anothers_only_while_somebody_else_holds_it(database: Database) -> None:
+    async def is_anothers(holder: str) -> bool:
+        asked = select(leadership.anothers(NAME, holder))
+        return bool(await database.read(lambda connection: connection.execute(asked).scalar_one()))
+
+    assert not await is_anothers("ben")
+    await take(database, "ana")
+    assert (await is_anothers("ben"), await is_anothers("ana")) == (True, False)
+    await lapse(database)
+    assert not await is_anothers("ben")
+
+
+async def test_a_tenure_asks_when_it_must_and_is_over_when_another_has_it(
+    sqlite_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("generation_service.jobs.leadership.time.monotonic", lambda: now)
+    tenure = Tenure(sqlite_database, name=NAME, holder="ana", seconds=10.0)
+    assert await tenure.hold()
+    await lapse(sqlite_database)
+    assert await take(sqlite_database, "ben")
+
+    assert await tenure.hold(), "for a fifth of its time nobody else can have it, unless somebody changes rows by hand"
+    now += 2.1
+    assert not await tenure.hold()
+    await lapse(sqlite_database)
+    assert await tenure.hold()
+    await tenure.end()
+    assert await take(sqlite_database, "ben")

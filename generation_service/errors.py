@@ -70,6 +70,10 @@ class Deferred(PermanentError):
     retryable = True
 
 
+class DatabaseClosed(DatabaseUnavailable):
+    """This process has closed its database: to try again helps nobody."""
+
+
 class Fenced(ServiceError):
     """The job was cancelled, rescued, released or switched since this run claimed it."""
 

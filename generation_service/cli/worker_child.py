@@ -25,7 +25,7 @@ PRELOADED = (
     "generation_service.pipeline.steps",
     "generation_service.reader",
     "numpy",
-    "openai",
+    "generation_service.llm.server",
     "pydantic_ai",
     "psycopg",
     "sqlalchemy.dialects.postgresql.psycopg",

@@ -82,6 +82,8 @@ class Forks:
 
     async def execute(self, job_id: JobId, backend: Backend) -> None:  # noqa: ARG002 - as a worker calls it
         """Have a child claim this job and run it. One that dies in the midst of it leaves it to recovery, at once."""
+        if self._writer.is_closing():
+            raise TemplateLost("the template has ended")
         number = next(self._numbers)
         process = f"{self._process}.{number}"
         ended = self._ended[number] = asyncio.get_running_loop().create_future()

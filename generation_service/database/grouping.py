@@ -1,6 +1,7 @@
 """Group commit: what several callers of a process have ready is committed together, in one transaction."""
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections import deque
@@ -11,7 +12,7 @@ from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
 from sqlalchemy import Connection
 
-from generation_service.errors import DatabaseUnavailable
+from generation_service.errors import DatabaseClosed, DatabaseUnavailable
 
 _log = logging.getLogger(__name__)
 
@@ -90,31 +91,34 @@ class Grouped(Generic[M, R]):
         except RuntimeError:  # it was closed: nobody may wait for ever
             with self._lock:
                 left, self._pending, self._under_way = self._pending, deque(), False
-            self._answer(left, [DatabaseUnavailable("the database is closed") for _ in left])
+            self._answer(left, [_closed() for _ in left])
 
     def _commit_next(self) -> None:
         """Commit one group, on a thread; the next one takes its turn behind other writers of this process."""
         with self._lock:
             taken = [self._pending.popleft() for _ in range(min(len(self._pending), self._most))]
         group = [one for one in taken if not one.answer.cancelled()]
-        if group:
-            self._answer(group, self._committed([one.member for one in group]))
-        with self._lock:
-            self._under_way = bool(self._pending)
-            goes_on = self._under_way
-        if goes_on:
-            self._begin()
+        try:
+            if group:
+                self._answer(group, self._committed([one.member for one in group]))
+        finally:
+            with self._lock:
+                goes_on = self._under_way = bool(self._pending)
+            if goes_on:
+                self._begin()
 
     def _committed(self, members: Sequence[M]) -> Sequence[Answer[R]]:
         if len(members) == 1:
             return [self._committed_alone(members[0])]
         try:
-            return self._database.write_once_now(lambda connection: self._apply(connection, members))
+            answers = self._database.write_once_now(lambda connection: self._apply(connection, members))
+            _check_answers(members, answers)
         except DatabaseUnavailable as error:
             return [DatabaseUnavailable(*error.args) for _ in members]
         except Exception:  # noqa: BLE001 - whose it is shows when each runs alone, and is raised to that one
             _log.info("A group of %d is committed one by one", len(members), extra={"action": "group_parted"})
             return [ALONE] * len(members)
+        return answers
 
     def _committed_alone(self, member: M) -> Answer[R]:
         try:
@@ -125,10 +129,16 @@ class Grouped(Generic[M, R]):
     def _answer(self, group: Sequence[_Waiting[M, R]], answers: Sequence[Answer[R]]) -> None:
         answered: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[R], R | Exception]]] = {}
         for waiting, answer in zip(group, answers, strict=True):
+            own: R | Exception
             if answer is ALONE:
-                self._database.begin_write(self._run_alone, waiting)
+                try:
+                    self._database.begin_write(self._run_alone, waiting)
+                    continue
+                except RuntimeError:  # it was closed meanwhile: all the others have their answers all the same
+                    own = _closed()
             else:
-                answered.setdefault(waiting.loop, []).append((waiting.answer, answer))
+                own = answer
+            answered.setdefault(waiting.loop, []).append((waiting.answer, own))
         for loop, pairs in answered.items():
             _tell(loop, pairs)
 
@@ -139,8 +149,17 @@ class Grouped(Generic[M, R]):
         _tell(waiting.loop, [(waiting.answer, answer)])
 
 
+def _check_answers(members: Sequence[object], answers: Sequence[object]) -> None:
+    if len(answers) != len(members):
+        raise ValueError(f"{len(members)} members need an answer each, not {len(answers)} answers")
+
+
+def _closed() -> DatabaseClosed:
+    return DatabaseClosed("the database is closed")
+
+
 def _tell(loop: asyncio.AbstractEventLoop, answered: Sequence[tuple["asyncio.Future[R]", R | Exception]]) -> None:
-    if not loop.is_closed():
+    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
         loop.call_soon_threadsafe(_settle, answered)
 
 

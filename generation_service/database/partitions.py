@@ -147,6 +147,6 @@ def _has_turn(connection: Connection) -> bool:
 
 def _attempt(database: Database, change: Callable[[Connection], None]) -> None:
     try:
-        database.write_now(change)
+        database.write_once_now(change)
     except (DatabaseUnavailable, DBAPIError) as error:
         _log.warning("A partition of events is left for later: %s", error, extra={"action": "partitions_left"})

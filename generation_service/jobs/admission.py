@@ -1,5 +1,6 @@
 """How many jobs may be live: in all, and of one caller. Limits hold over all processes together (I7)."""
 
+import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -17,6 +18,7 @@ _CALLERS_LOCK = 4_771_204  # first half of an advisory lock whose second half is
 # So close to a caller's limit, a batch aside, submissions of that caller take turns: more than what is being
 # accepted anywhere at this moment and not committed yet, a group of each of a dozen processes.
 _NEAR_THE_LIMIT = 2_048
+_FRESH_SECONDS = 0.5  # a count is relied on so long: a dozen processes do not accept so many in this time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +37,10 @@ class Admission:
     def near(self) -> int:
         """With fewer live jobs than this, nobody need look at what others are submitting right now."""
         return self.max_live_per_user - _NEAR_THE_LIMIT - self.largest_batch
+
+
+class Overtaken(Exception):
+    """What was counted is too old to be relied on: somebody else's turn was waited for meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +70,35 @@ def admit(connection: Connection, asks: Sequence[Ask], admission: Admission) -> 
         elif live + ask.count > admission.max_live:
             verdicts.append(Refused("queue_full", 503, headers=_RETRY_AFTER))
         elif mine + ask.count > admission.max_live_per_user:
-            limit = {"limit": admission.max_live_per_user}
-            verdicts.append(Refused("caller_over_limit", 429, params=limit, headers=_RETRY_AFTER))
+            verdicts.append(_over_limit(admission))
         else:
             verdicts.append(None)
             live += ask.count
             if of_callers is not None:
                 of_callers[ask.user_id] = mine + ask.count
     return verdicts
+
+
+def confirm(connection: Connection, user_id: str, admission: Admission, counted_at: float) -> None:
+    """Make sure, before the commit, that a caller is still within its limit; `counted_at` is monotonic.
+
+    Whoever was far from the limit took no turn. That is right as long as few can be accepted meanwhile; who had
+    to wait for a row counts again, in turn, its own rows included. Raises Refused.
+    """
+    if connection.dialect.name != "postgresql" or is_fresh(counted_at):
+        return
+    _take_turns(connection, [user_id], waits=True)
+    if _count(connection, [user_id])[user_id] > admission.max_live_per_user:
+        raise _over_limit(admission)
+
+
+def is_fresh(counted_at: float) -> bool:
+    """Whether no more than `_NEAR_THE_LIMIT` jobs can have been accepted anywhere since then."""
+    return time.monotonic() - counted_at < _FRESH_SECONDS
+
+
+def _over_limit(admission: Admission) -> Refused:
+    return Refused("caller_over_limit", 429, params={"limit": admission.max_live_per_user}, headers=_RETRY_AFTER)
 
 
 def _of_callers(connection: Connection, asks: Sequence[Ask], live: int, admission: Admission) -> dict[str, int] | None:

@@ -47,7 +47,7 @@ def claim_all(connection: Connection, wanted: Sequence[Wanted], kinds: Mapping[s
         for one in wanted
     ]
     claimed = connection.execute(_claim(connection), {ROWS: rows, _KINDS: sorted(kinds)})
-    taken = [transitions.job_of(row) for row in claimed]
+    taken = sorted((transitions.job_of(row) for row in claimed), key=lambda job: job.id)  # as everybody locks
     if len(taken) < len(wanted):
         connection.execute(_use_up(connection), {ROWS: rows})
     begun = {claim.job.holder: claim for claim in _begin(connection, taken, kinds)}
@@ -97,8 +97,13 @@ def claim_waiting(
     return _begin(connection, sorted(taken, key=lambda job: job.id), kinds)
 
 
-def find_claims(connection: Connection, holder: str) -> list[Claim]:
-    """The claims that `holder` has made, where they were committed: for a COMMIT whose answer was lost."""
+def find_claims(connection: Connection, holder: str, job_id: JobId | None = None) -> list[Claim]:
+    """The claims that `holder` has made, where they were committed: for a COMMIT whose answer was lost.
+
+    `job_id` is the job it was to claim, where that is known: the server may still be busy with that COMMIT.
+    """
+    if job_id is not None:
+        connection.execute(select(jobs.c.id).where(jobs.c.id == job_id).with_for_update(key_share=True))
     held = select(jobs).where(jobs.c.status == "running", jobs.c.holder == holder)
     taken = [transitions.job_of(row) for row in connection.execute(held)]
     found = transitions.find_steps_of(connection, [job.id for job in taken])

@@ -73,6 +73,9 @@ class Commits:
         except DatabaseUnavailable:
             again = replace(member, again=True)
             number = await _to_its_end(asyncio.create_task(until_available(lambda: self._group.add(again))))
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                # The cancellation came while the first try was under way, whose error took its place.
+                raise asyncio.CancelledError from None
         return number
 
     async def complete(self, completed: Completed) -> Job:

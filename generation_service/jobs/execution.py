@@ -86,7 +86,7 @@ class Executor:
     async def execute(self, job_id: JobId, backend: Backend) -> None:
         """Run a delivered job, unless it is not to be run now, or not here. Raises nothing of its own."""
         began = time.monotonic()
-        for claim in await self._claim(partial(self._claim_delivered, job_id, backend)):
+        for claim in await self._claim(partial(self._claim_delivered, job_id, backend), job_id):
             await self.run(claim, began)
 
     async def claim_waiting(self, backend: Backend, limit: int, *, project_id: str | None = None) -> list[Claim]:
@@ -167,9 +167,9 @@ class Executor:
         claim = await self._commits.claim(Wanted(job_id=job_id, backend=backend, by=by))
         return [claim] if claim else []
 
-    async def _claim(self, take: Take) -> list[Claim]:
+    async def _claim(self, take: Take, job_id: JobId | None = None) -> list[Claim]:
         """Claim; a cancellation gives back what the thread, which nobody can stop, has claimed all the same."""
-        claiming = asyncio.create_task(self._claim_surely(take))
+        claiming = asyncio.create_task(self._claim_surely(take, job_id))
         try:
             return await asyncio.shield(claiming)
         except asyncio.CancelledError:
@@ -177,13 +177,13 @@ class Executor:
                 await self._release(claim, "stopped")
             raise
 
-    async def _claim_surely(self, take: Take) -> list[Claim]:
+    async def _claim_surely(self, take: Take, job_id: JobId | None) -> list[Claim]:
         by = Claimant(holder=f"{self._process}/{uuid4().hex[:12]}", lease_seconds=self._limits.lease_seconds)
         try:
             return await take(by)
         except DatabaseUnavailable:
             # Was it committed? A job that is claimed and not run would have to wait for its lease to run out.
-            return await self._persistence.persist(lambda connection: claims.find_claims(connection, by.holder))
+            return await self._persistence.persist(lambda connection: claims.find_claims(connection, by.holder, job_id))
 
 
 async def _cancel(task: asyncio.Task[Any]) -> None:

@@ -62,11 +62,12 @@ class Loop:
             await self._wait()
 
     async def _wait(self) -> None:
+        loop = asyncio.get_running_loop()
+        tick = loop.call_at(self._next_tick(loop.time()), self._nudged.set)
         try:
-            async with asyncio.timeout_at(self._next_tick(asyncio.get_running_loop().time())):
-                await self._nudged.wait()
-        except TimeoutError:
-            return
+            await self._nudged.wait()
+        finally:
+            tick.cancel()
         self._nudged.clear()
 
     def _next_tick(self, now: float) -> float:

@@ -8,7 +8,7 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from generation_service.database import Database
-from generation_service.errors import DatabaseUnavailable
+from generation_service.errors import DatabaseClosed, DatabaseUnavailable
 
 _log = logging.getLogger(__name__)
 
@@ -18,11 +18,13 @@ _PAUSES_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0)  # between tries; the last one rep
 
 
 async def until_available(commit: Callable[[], Awaitable[T]]) -> T:
-    """Await `commit()`, again and again for as long as it raises DatabaseUnavailable."""
+    """Await `commit()`, again and again for as long as it raises DatabaseUnavailable (DatabaseClosed is final)."""
     tries = 0
     while True:
         try:
             return await commit()
+        except DatabaseClosed:
+            raise
         except DatabaseUnavailable as error:
             _log.warning("A commit is tried again: %s", error, extra={"action": "commit_retried"})
             await asyncio.sleep(_PAUSES_SECONDS[min(tries, len(_PAUSES_SECONDS) - 1)])

@@ -120,7 +120,7 @@ class Recovery:
         self._compare_clocks()
         try:
             amiss = await self._amiss.look()  # None: another process leads, and this one is to look for nothing
-            if not await self._lead(led_by_another=amiss is None):
+            if not await self._lead(amiss):
                 return
             self._compare_clocks()
             if amiss:
@@ -134,12 +134,16 @@ class Recovery:
         finally:
             self._turned_at = time.monotonic()
 
-    async def _lead(self, *, led_by_another: bool) -> bool:
-        """Take or keep the lease. Whoever does not lead only reads: on SQLite a write is everybody's turn."""
-        if led_by_another:
+    async def _lead(self, amiss: bool | None) -> bool:  # noqa: FBT001 - what was seen, not a switch
+        """Take or keep the lease. Whoever does not lead only reads: on SQLite a write is everybody's turn.
+
+        While nothing is amiss it is renewed now and then only; but whoever is about to rescue has written just
+        before: where writes hang, those of the holders hang too.
+        """
+        if amiss is None:
             self._leads = False
             return False
-        if self._leads and time.monotonic() < self._renew_at:
+        if self._leads and not amiss and time.monotonic() < self._renew_at:
             return True
         self._renew_at = time.monotonic() + self._pace.renewal_seconds
         take = partial(leadership.take_or_keep, name=_LEASE, holder=self._process, seconds=self._pace.leader_seconds)

@@ -45,6 +45,8 @@ class Signs:
         return await self._database.read(self._read)
 
     def _read(self, connection: Connection) -> Row[Any]:
+        if connection.dialect.name == "postgresql":  # one statement needs no transaction: one round trip, not three
+            connection.execution_options(isolation_level="AUTOCOMMIT")
         return connection.execute(self._statement).one()
 
 
@@ -53,11 +55,11 @@ class Sign:
 
     def __init__(self, signs: Signs, place: int) -> None:
         self._signs = signs
-        self._place = place
+        self.place = place
 
     async def look(self) -> Any:
         """Its value now. Raises DatabaseUnavailable."""
-        return (await self._signs.look())[self._place]
+        return (await self._signs.look())[self.place]
 
 
 def waits_for(backend: Backend) -> ColumnElement[bool]:
@@ -74,12 +76,14 @@ class ModeSign:
         newest = select(func.max(worker_mode.c.epoch)).scalar_subquery()
         # What a mode takes along is the one thing of it that may still be changed.
         carry = select(worker_mode.c.carry).where(worker_mode.c.epoch == newest).scalar_subquery()
+        self._signs = signs
         self._epoch, self._carry = signs.add(newest), signs.add(carry)
         self._mode: Mode | None = None
 
     async def look(self) -> Mode | None:
         """The mode now; None before anyone has said anything. Raises DatabaseUnavailable."""
-        epoch, carry = await asyncio.gather(self._epoch.look(), self._carry.look())
+        row = await self._signs.look()
+        epoch, carry = row[self._epoch.place], row[self._carry.place]
         known = self._mode
         if known is None or (known.epoch, known.carry) != (epoch, carry):
             known = self._mode = None if epoch is None else await self._database.read(current_mode)

@@ -1,5 +1,6 @@
 """Submission: one transaction accepts jobs (key, row, first event), or refuses them and leaves nothing of them."""
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -25,7 +26,7 @@ from generation_service.database.types import Json
 from generation_service.database.upsert import upsert_for
 from generation_service.errors import Refused
 from generation_service.jobs import counters, transitions
-from generation_service.jobs.admission import Admission, Ask, admit
+from generation_service.jobs.admission import Admission, Ask, Overtaken, admit, confirm, is_fresh
 from generation_service.jobs.idempotency import KeyUse, answer_replays, bind, bind_all
 from generation_service.jobs.ids import new_job_id
 from generation_service.jobs.model import PRIORITIES, Backend, IdempotencyKey, Job, JobId, NewJob, Submitted
@@ -63,10 +64,13 @@ def submit(
     then nothing was stored and no key is bound.
     """
     one = Submission(wanted=wanted, key=key, job_id=wanted.id or new_job_id())
+    began = time.monotonic()
     while (answer := _accept(connection, [one], admission, within)[0]) is ALONE:
-        pass  # somebody bound its key meanwhile: a new statement sees it
+        began = time.monotonic()  # somebody bound its key meanwhile: a new statement sees it
     if isinstance(answer, Exception):
         raise answer
+    if not answer.replayed:
+        confirm(connection, wanted.user_id, admission, began)
     return answer
 
 
@@ -80,7 +84,11 @@ def submit_all(
     if len(submissions) == 1:
         one = submissions[0]
         return [submit(connection, replace(one.wanted, id=one.job_id), admission, key=one.key)]
-    return _accept(connection, submissions, admission)
+    began = time.monotonic()
+    answers = _accept(connection, submissions, admission)
+    if connection.dialect.name == "postgresql" and not is_fresh(began):
+        raise Overtaken  # each by itself, then
+    return answers
 
 
 def submit_batch(

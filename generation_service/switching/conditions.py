@@ -16,10 +16,10 @@ from generation_service.jobs.model import Json
 from generation_service.jobs.routing import PINNED_KINDS, Mode
 from generation_service.settings import Settings
 from generation_service.switching import user_reports
-from generation_service.switching.figures import ALIVE_SECONDS, rollback_figures
+from generation_service.switching.figures import ALIVE_SECONDS, ANSWERING, mean_answer_seconds, performance_ratio
 from generation_service.switching.observations import redis_seen
-from generation_service.switching.processes import alive
-from generation_service.switching.state import read_state, resumed_at
+from generation_service.switching.processes import ProcessView
+from generation_service.switching.state import read_state
 
 _OLDEST_LOOKED_AT = 200  # waiting jobs, by acceptance: the one that has waited longest is among them
 _CRASHED_FOR_SECONDS = 2 * ALIVE_SECONDS  # who was only held up has written its row again before that
@@ -36,10 +36,17 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What a measurement may need besides the database: the mode in force, this host's memory, the last ledger."""
+    """What a measurement may need besides the database, and what several of them would read.
+
+    The mode in force, the time, when a pause was last ended, the processes that live, this host's memory,
+    the last ledger.
+    """
 
     settings: Settings
     mode: Mode
+    now: datetime
+    resumed_at: datetime | None
+    alive: Sequence[ProcessView]
     memory_percent: float
     ledger_faults: int = 0
 
@@ -103,8 +110,8 @@ def _condition(
     )
 
 
-def _redis(connection: Connection, around: Surroundings) -> Reading:  # noqa: ARG001 - the shape of a measurement
-    seen = redis_seen(connection)
+def _redis(connection: Connection, around: Surroundings) -> Reading:
+    seen = redis_seen(connection, now=around.now)
     evidence = {"failing_since": _text(seen.failing_since), "reached_at": _text(seen.reached_at)}
     return Reading(value=round(seen.failing.total_seconds(), 1), evidence=evidence)
 
@@ -112,8 +119,7 @@ def _redis(connection: Connection, around: Surroundings) -> Reading:  # noqa: AR
 def _crashes(connection: Connection, around: Surroundings) -> Reading:
     """Worker processes that fell silent without a goodbye, within the window and since this mode began."""
     window = timedelta(seconds=around.settings.rollback_on_crashes_window_seconds)
-    now: datetime = connection.execute(_NOW).scalar_one()
-    since = max(now - window, around.mode.since)
+    since = max(around.now - window, around.mode.since)
     names = list(connection.execute(_CRASHED, {"since": since}).scalars())
     return Reading(value=len(names), evidence={"processes": names[:10]})
 
@@ -124,12 +130,11 @@ def _waiting(connection: Connection, around: Surroundings) -> Reading:
     A job waits since its last event, or since it became due: when it was accepted says little of one that was
     released or retried. It waits for RQ only since RQ could have run it: see `_could_run_since`.
     """
-    could_run = _could_run_since(connection, around.mode)
+    could_run = _could_run_since(connection, around)
     if could_run is None:
         return Reading()
-    now: datetime = connection.execute(_NOW).scalar_one()
     waits = {
-        row.id: now - max(row.due_at or row.created_at, row.created_at, could_run)
+        row.id: around.now - max(row.due_at or row.created_at, row.created_at, could_run)
         for row in connection.execute(_OLDEST)
     }
     if not waits:
@@ -153,7 +158,6 @@ def _oldest() -> Select[Any]:
 
 
 # Asked for every other second, also while nothing happens: built once.
-_NOW = select(db_now())
 _OLDEST = _oldest()
 _CRASHED = (
     select(processes.c.name)
@@ -167,17 +171,18 @@ _CRASHED = (
 )
 
 
-def _could_run_since(connection: Connection, mode: Mode) -> datetime | None:
+def _could_run_since(connection: Connection, around: Surroundings) -> datetime | None:
     """Since when this mode has been in force with nobody pausing it and the service up; None: it is not so now."""
-    serving = [one.started_at for one in alive(connection) if one.role in _SERVING_ROLES and one.state == "serving"]
+    mode = around.mode
+    serving = [one.started_at for one in around.alive if one.role in _SERVING_ROLES and one.state == "serving"]
     if read_state(connection).paused is not None or not serving:
         return None
-    return max(mode.since, resumed_at(connection) or mode.since, min(serving))
+    return max(mode.since, around.resumed_at or mode.since, min(serving))
 
 
-def _memory(connection: Connection, around: Surroundings) -> Reading:
+def _memory(connection: Connection, around: Surroundings) -> Reading:  # noqa: ARG001 - the shape of a measurement
     """The fullest host: each process says how full its own is; of this one it is known without asking."""
-    told = {one.name: float(one.figures.get("memory_percent") or 0) for one in alive(connection)}
+    told = {one.name: float(one.figures.get("memory_percent") or 0) for one in around.alive}
     fullest = max(told, key=lambda name: told[name], default=None)
     if fullest is None or told[fullest] <= around.memory_percent:
         return Reading(value=round(around.memory_percent, 1))
@@ -185,18 +190,23 @@ def _memory(connection: Connection, around: Surroundings) -> Reading:
 
 
 def _worker_memory(connection: Connection, around: Surroundings) -> Reading:  # noqa: ARG001 - as above
-    held = {one.name: float(one.figures.get("rss_bytes") or 0) for one in alive(connection, "worker")}
+    workers = [one for one in around.alive if one.role == "worker"]
+    held = {one.name: float(one.figures.get("rss_bytes") or 0) for one in workers}
     largest = max(held, key=lambda name: held[name], default=None)
     return Reading(value=held[largest], evidence={"process": largest}) if largest else Reading()
 
 
 def _response_time(connection: Connection, around: Surroundings) -> Reading:  # noqa: ARG001 - as above
-    return Reading(value=round(rollback_figures(connection).answer_seconds or 0.0, 3))
+    return Reading(value=round(_answer_seconds(around) or 0.0, 3))
 
 
-def _slowdown(connection: Connection, around: Surroundings) -> Reading:
-    ratio = rollback_figures(connection).performance_ratio(around.settings.rollback_baseline_seconds)
+def _slowdown(connection: Connection, around: Surroundings) -> Reading:  # noqa: ARG001 - as above
+    ratio = performance_ratio(_answer_seconds(around), around.settings.rollback_baseline_seconds)
     return Reading(value=round(1 / ratio, 3), evidence={"performance_ratio": round(ratio, 3)})
+
+
+def _answer_seconds(around: Surroundings) -> float | None:
+    return mean_answer_seconds([one.figures for one in around.alive if one.role == "api" and one.state in ANSWERING])
 
 
 def _ledger(connection: Connection, around: Surroundings) -> Reading:  # noqa: ARG001 - as above

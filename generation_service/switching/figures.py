@@ -1,6 +1,6 @@
 """What monitoring shows of a rollback: whether it is in force, how fast the service answers, which workers live."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,9 @@ from generation_service.jobs.routing import current_mode
 
 ALIVE_SECONDS = 5.0
 """A process writes its row every second or so; one that has not for this long is not counted as alive."""
+
+ANSWERING = ("serving", "draining")
+"""What an API process does while it answers."""
 
 _SHORTEST_MEAN_SECONDS = 0.1  # below it the ratio would only say how idle the service is
 
@@ -27,18 +30,26 @@ class RollbackFigures:
 
     def performance_ratio(self, baseline_seconds: float) -> float:
         """The baseline over the measured mean: 1 is as fast as before, 0.5 takes twice as long."""
-        return baseline_seconds / max(self.answer_seconds or 0.0, _SHORTEST_MEAN_SECONDS)
+        return performance_ratio(self.answer_seconds, baseline_seconds)
+
+
+def performance_ratio(answer_seconds: float | None, baseline_seconds: float) -> float:
+    """As `RollbackFigures.performance_ratio`."""
+    return baseline_seconds / max(answer_seconds or 0.0, _SHORTEST_MEAN_SECONDS)
+
+
+def mean_answer_seconds(said: Sequence[Mapping[str, Any]]) -> float | None:
+    """The mean time of an answer of API processes that say these figures; None: nobody was answered."""
+    answers = sum(one.get("answers", 0) for one in said)
+    return sum(one.get("answer_seconds", 0.0) for one in said) / answers if answers else None
 
 
 def rollback_figures(connection: Connection) -> RollbackFigures:
     """Read the figures. Jobs that run in-process count as a rollback, whoever said so and since when."""
     mode = current_mode(connection)
-    api = _figures(connection, "api", ("serving", "draining"))
-    answers = sum(one.get("answers", 0) for one in api)
-    seconds = sum(one.get("answer_seconds", 0.0) for one in api)
     return RollbackFigures(
         active=mode is None or mode.target != "rq",
-        answer_seconds=seconds / answers if answers else None,
+        answer_seconds=mean_answer_seconds(_figures(connection, "api", ANSWERING)),
         failed_switches=connection.execute(_FAILED).scalar_one(),
         workers_alive=len(_figures(connection, "worker", ("serving",))),
     )

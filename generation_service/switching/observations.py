@@ -62,11 +62,11 @@ class RedisSeen:
         }
 
 
-def redis_seen(connection: Connection, *, lock: bool = False) -> RedisSeen:
-    """What is known of Redis."""
+def redis_seen(connection: Connection, *, lock: bool = False, now: datetime | None = None) -> RedisSeen:
+    """What is known of Redis, as of `now` where that is known already."""
     value: dict[str, Any] = connection.execute(_LOCKED if lock else _SEEN).scalar_one_or_none() or {}
-    now: datetime = connection.execute(_NOW).scalar_one()
-    return RedisSeen(now=now, **{name: datetime.fromisoformat(at) if at else None for name, at in value.items()})
+    moment: datetime = now or connection.execute(_NOW).scalar_one()
+    return RedisSeen(now=moment, **{name: datetime.fromisoformat(at) if at else None for name, at in value.items()})
 
 
 _SEEN = select(service_state.c.value).where(service_state.c.name == REDIS_SEEN)

@@ -72,10 +72,11 @@ _IN_FORCE = select(
 
 def resumed_at(connection: Connection) -> datetime | None:
     """When a pause or a drain was last ended, in database time; None: never."""
-    return connection.execute(_RESUMED_AT).scalar_one_or_none()
+    return connection.execute(select(RESUMED_AT)).scalar_one_or_none()
 
 
-_RESUMED_AT = select(service_state.c.updated_at).where(service_state.c.name == _RESUMED)
+RESUMED_AT = select(service_state.c.updated_at).where(service_state.c.name == _RESUMED).scalar_subquery()
+"""As an expression."""
 
 
 def apply(connection: Connection, wish: Wish, *, by: str, reason: str, grace_seconds: float) -> bool:

@@ -24,6 +24,8 @@ from generation_service.switching.asked import CRITERIA, Rollback, Rollforward
 from generation_service.switching.conditions import Condition, Reading, Surroundings, conditions, in_words
 from generation_service.switching.observations import RedisWatch
 from generation_service.switching.parts import Counting
+from generation_service.switching.processes import alive
+from generation_service.switching.state import RESUMED_AT
 from generation_service.switching.switchover import Switchover
 
 _log = logging.getLogger(__name__)
@@ -145,14 +147,21 @@ class Triggers:
         mode = current_mode(connection)
         if mode is None:
             return None
+        now, resumed_at, fired = connection.execute(_FACTS).one()
         around = Surroundings(
-            settings=self._settings, mode=mode, memory_percent=memory_percent, ledger_faults=self._ledger_faults
+            settings=self._settings,
+            mode=mode,
+            now=now,
+            resumed_at=resumed_at,
+            alive=alive(connection),
+            memory_percent=memory_percent,
+            ledger_faults=self._ledger_faults,
         )
         return _Looked(
             mode=mode,
-            now=connection.execute(_NOW).scalar_one(),
+            now=now,
             readings={one.name: one.measure(connection, around) for one in self._conditions if not one.off},
-            fired=_fired(connection),
+            fired=fired or {},
         )
 
     def _forget_what_held_before(self, epoch: int) -> None:
@@ -281,7 +290,7 @@ def _fired(connection: Connection) -> Mapping[str, Any]:
 
 
 _FIRED = select(service_state.c.value).where(service_state.c.name == _STATE)
-_NOW = select(db_now())
+_FACTS = select(db_now(), RESUMED_AT, _FIRED.scalar_subquery())
 
 
 def _remember(connection: Connection, switch_id: str, *, name: str) -> None:

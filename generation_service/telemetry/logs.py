@@ -12,7 +12,7 @@ from generation_service.telemetry.context import current_fields
 # What every LogRecord has; anything else on it was given as `extra=`.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 # Libraries that speak of each request or each poll; their warnings are still heard.
-_QUIET = ("httpx2", "httpcore2", "openai", "rq_scheduler", "sse_starlette", "uvicorn.access", "asyncio", "alembic")
+_QUIET = ("httpx2", "httpcore2", "rq_scheduler", "sse_starlette", "uvicorn.access", "asyncio", "alembic")
 
 
 _as_json = json.JSONEncoder(ensure_ascii=False, default=str).encode

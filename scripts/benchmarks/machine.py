@@ -19,7 +19,7 @@ from scripts.embedded.redis_server import find_program
 
 PEERS = ("dbos", "dramatiq", "saq")  # what the extra `bench` installs
 LIBRARIES = (
-    *("sqlalchemy", "psycopg", "redis", "rq", "fastapi", "uvicorn", "sse-starlette", "pydantic", "openai", "httpx2"),
+    *("sqlalchemy", "psycopg", "redis", "rq", "fastapi", "uvicorn", "sse-starlette", "pydantic", "httpx2", "uvloop"),
     *PEERS,
 )
 _GIGABYTE = 10**9

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, event, func, insert, select
 from generation_service.database import Database, db_now
 from generation_service.database.grouping import ALONE, Answer, Grouped
 from generation_service.database.tables import pruned_jobs
-from generation_service.errors import DatabaseUnavailable
+from generation_service.errors import DatabaseClosed, DatabaseUnavailable
 
 
 class Writer:
@@ -141,3 +141,32 @@ async def test_a_group_is_one_transaction(writer: Writer) -> None:
         )
         == 4
     )
+
+
+async def test_those_whose_group_is_parted_while_the_database_closes_are_told(sqlite_url: str) -> None:
+    """Those that were committed hear so, the others that it was closed; nobody waits for ever."""
+    database = Database(sqlite_url)
+    writer = Writer(database)
+    writer.go_on.clear()
+    plain, shy = writer.grouped.add("plain"), writer.grouped.add("shy")
+    await asyncio.sleep(0)  # the group begins
+
+    closing = asyncio.create_task(asyncio.to_thread(database.close))
+    while not database._writers._shutdown:  # noqa: ASYNC110 - nobody tells of it
+        await asyncio.sleep(0)
+    writer.go_on.set()
+
+    answers = await asyncio.wait_for(asyncio.gather(plain, shy, return_exceptions=True), 10)
+    await closing
+    assert answers[0] == "plain"
+    assert isinstance(answers[1], DatabaseClosed)
+
+
+async def test_a_wrong_number_of_answers_stops_nobody_who_comes_later(database: Database) -> None:
+    grouped: Grouped[str, str] = Grouped(database, lambda _connection, members: [members[0]])
+
+    assert await asyncio.wait_for(asyncio.gather(grouped.add("first"), grouped.add("second")), 10) == [
+        "first",
+        "second",
+    ]
+    assert await asyncio.wait_for(grouped.add("third"), 10) == "third"

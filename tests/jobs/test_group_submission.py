@@ -211,3 +211,45 @@ def test_a_group_takes_as_many_statements_as_a_pair(database: Database) -> None:
     sent_for(1)  # it makes the project
 
     assert sent_for(2) == sent_for(40) <= 9
+
+
+@pytest.fixture
+def counts_soon_are_old(monkeypatch: pytest.MonkeyPatch) -> Admission:
+    """What was counted is too old at once; and a limit of eight, of which the last three are near."""
+    monkeypatch.setattr("generation_service.jobs.admission._FRESH_SECONDS", 0.0)
+    monkeypatch.setattr("generation_service.jobs.admission._NEAR_THE_LIMIT", 3)
+    return replace(ROOM, max_live_per_user=8)
+
+
+def test_whoever_had_to_wait_does_not_pass_its_limit_with_what_it_counted_before(
+    postgresql_database: Database, counts_soon_are_old: Admission
+) -> None:
+    database, limited = postgresql_database, counts_soon_are_old
+
+    def others_fill_up(_connection: Connection) -> None:
+        with ThreadPoolExecutor(1) as pool:
+            for _ in range(8):
+                pool.submit(database.write_now, lambda other: submission.submit(other, WANTED, limited)).result()
+
+    with pytest.raises(Refused, match="caller_over_limit"):
+        database.write_now(
+            lambda connection: submission.submit(
+                connection, replace(WANTED, project_id=None), limited, key=key("k"), within=others_fill_up
+            )
+        )
+
+    assert count(database, jobs) == 8
+    assert count(database, idempotency_keys) == 0
+
+
+async def test_a_group_that_had_to_wait_is_accepted_one_by_one(
+    postgresql_database: Database, counts_soon_are_old: Admission
+) -> None:
+    core = Core(postgresql_database, ToyKind({"one": nothing}))
+    core.jobs.admission = counts_soon_are_old
+
+    answers = await asyncio.gather(*(core.jobs.submit(WANTED) for _ in range(12)), return_exceptions=True)
+
+    assert sum(isinstance(answer, Submitted) for answer in answers) == 8
+    assert {answer.code for answer in answers if isinstance(answer, Refused)} == {"caller_over_limit"}
+    assert count(postgresql_database, jobs) == 8

@@ -11,12 +11,15 @@ from sqlalchemy import Connection, select, text
 
 from generation_service.database import Database
 from generation_service.database.tables import usage
-from generation_service.errors import DatabaseUnavailable, PermanentError
-from generation_service.jobs import checkpoints
+from generation_service.errors import DatabaseClosed, DatabaseUnavailable, PermanentError
+from generation_service.jobs import checkpoints, claims
 from generation_service.jobs.checkpoints import EndedStep, StepPlace, Write
+from generation_service.jobs.claims import Claimant, Wanted
 from generation_service.jobs.model import Usage
 from generation_service.jobs.ports import StepOutcome, StepRun
-from tests.support.toy import Core, ToyKind
+from tests.support.toy import Core, ToyKind, nothing
+
+WAITING = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
 
 
 class Flaky:
@@ -136,15 +139,12 @@ async def test_a_commit_that_the_server_is_still_busy_with_is_waited_for(postgre
     [claim] = await core.executor.claim_waiting("background_tasks", 1)
     place = StepPlace(name="one", ordinal=0, count=1)
     database.write_now(lambda connection: checkpoints.write(connection, Write(claim=claim, starts=place)))
-    waiting = text(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    )
 
     def commits(connection: Connection) -> Future[int | None]:
         ends = EndedStep(place=place, outcome=StepOutcome(output={}))
         checkpoints.write(connection, Write(claim=claim, ends=ends))
         looks = pool.submit(database.write_now, lambda other: checkpoints.committed_at(other, claim, "one"))
-        while not looks.done() and not database.read_now(lambda other: other.execute(waiting).scalar()):
+        while not looks.done() and not database.read_now(lambda other: other.execute(WAITING).scalar()):
             pass
         return looks
 
@@ -169,3 +169,65 @@ async def test_a_run_that_is_stopped_while_it_claims_gives_its_job_back(
 
     given_back = await core.jobs.get(job.id)
     assert (given_back.status, given_back.claims, given_back.failures) == ("pending", 1, 0)
+
+
+class Loses(Held):
+    """As `Held`; the answer of the `nth` write is lost, after its commit."""
+
+    def __call__(self, unit: Callable[[Connection], Any]) -> Any:
+        answer = super().__call__(unit)
+        if self._seen == self._nth:
+            raise DatabaseUnavailable("the answer was lost")
+        return answer
+
+
+async def test_a_run_that_is_cancelled_while_an_answer_is_lost_begins_no_further_step(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else that step's model call would be paid, and paid again by whoever takes the job next."""
+    core = Core(database, ToyKind({"one": nothing, "two": nothing}))
+    job = await core.submit()
+    loses = Loses(database, nth=3)  # 1 claim, 2 start of step one, 3 its commit
+    monkeypatch.setattr(database, "write_now", loses)
+    running = asyncio.create_task(core.executor.execute(job.id, "background_tasks"))
+    assert await asyncio.to_thread(loses.reached.wait, 10)
+
+    running.cancel()
+    await asyncio.sleep(0)
+    loses.go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+    assert [step.runs for step in core.kind.toy_steps.values()] == [1, 0]
+    assert (await core.jobs.get(job.id)).status == "pending"
+
+
+async def test_a_claim_that_the_server_is_still_committing_is_found(postgresql_database: Database) -> None:
+    database = postgresql_database
+    core = Core(database, ToyKind({"one": nothing}))
+    job = await core.submit()
+    by = Claimant(holder="here/1", lease_seconds=30.0)
+    wanted = [Wanted(job_id=job.id, backend="background_tasks", by=by)]
+
+    def commits(connection: Connection) -> Future[Any]:
+        claims.claim_all(connection, wanted, core.kinds)
+        looks = pool.submit(database.write_now, lambda other: claims.find_claims(other, by.holder, job.id))
+        while not looks.done() and not database.read_now(lambda other: other.execute(WAITING).scalar()):
+            pass
+        return looks
+
+    with ThreadPoolExecutor(1) as pool:
+        [found] = database.write_now(commits).result()
+    assert found.id == job.id
+
+
+async def test_a_run_of_a_closed_database_does_not_try_for_ever(sqlite_url: str) -> None:
+    database = Database(sqlite_url)
+    core = Core(database, ToyKind({"one": nothing}))
+    await core.submit()
+    [claim] = await core.executor.claim_waiting("background_tasks", 1)
+    start = Write(claim=claim, starts=StepPlace(name="one", ordinal=0, count=1))
+    database.close()
+
+    with pytest.raises(DatabaseClosed):
+        await asyncio.wait_for(core.executor._commits.write(start, lambda _: None), 10)

@@ -231,11 +231,11 @@ async def test_one_process_leads_at_a_time_and_another_takes_over(database: Data
     assert (lead("b"), lead("a")) == (True, False)
 
 
-async def _always() -> bool:
+async def _always(*_: object) -> bool:
     return True
 
 
-async def _unavailable() -> bool:
+async def _unavailable(*_: object) -> bool:
     raise DatabaseUnavailable("away")
 
 

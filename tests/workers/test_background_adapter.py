@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from generation_service.database import Database
 from generation_service.jobs.model import Job
 from generation_service.jobs.ports import StepOutcome, StepRun
+from generation_service.jobs.signs import Signs, waits_for
 from tests.support.toy import Core, ToyKind, nothing, until
 from workers.background_adapter import BackgroundRunner
 
@@ -31,7 +33,11 @@ class Gate:
 @asynccontextmanager
 async def running(core: Core, capacity: int = 2, reserved_for: str | None = None) -> AsyncIterator[BackgroundRunner]:
     runner = BackgroundRunner(
-        executor=core.executor, heartbeat=core.heartbeat, capacity=capacity, reserved_for=reserved_for
+        executor=core.executor,
+        heartbeat=core.heartbeat,
+        capacity=capacity,
+        reserved_for=reserved_for,
+        waiting=Signs(core.database).add(waits_for("background_tasks")),
     )
     async with core.beating():
         runner.start()
@@ -139,6 +145,25 @@ async def test_the_reserved_slot_takes_no_other_project(database: Database) -> N
         await until(lambda: _all(core, [*jobs, check], "completed"))
 
     assert gate.most == 3
+
+
+async def test_while_nothing_waits_it_only_looks_and_finds_what_nobody_has_told_of(database: Database) -> None:
+    core = Core(database, ToyKind({"one": nothing}))
+    claims: list[Any] = []
+    claim = core.executor.claim_waiting
+
+    async def counted(*given: Any, **named: Any) -> Any:
+        claims.append(given)
+        return await claim(*given, **named)
+
+    core.executor.claim_waiting = counted
+    async with running(core) as runner:
+        await until(lambda: _is(bool(claims)))  # once: what waits since before
+        await runner._pull()
+        assert len(claims) == 1
+
+        job = await core.submit()
+        await until(lambda: _all(core, [job], "completed"))
 
 
 async def test_another_runner_takes_what_the_first_leaves(database: Database) -> None:

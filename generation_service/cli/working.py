@@ -16,6 +16,7 @@ from generation_service.jobs.model import JobId
 from generation_service.jobs.routing import Mode
 from generation_service.settings import Settings
 from generation_service.switching.standby import Follower
+from generation_service.telemetry.collector import spare_pauses
 from workers.concurrent_worker import Callbacks, ConcurrentWorker, WorkerOptions
 from workers.payload import ForeignEntry
 
@@ -66,6 +67,7 @@ async def _work(settings: Settings, ending: Ending, options: WorkerOptions, fork
                 processes.enter("draining")
                 worker.ask_to_stop(grace_seconds(settings, mode))
 
+        spare_pauses()
         processes.report(lambda: {"active": worker.active, "capacity": options.concurrency})
         follower = Follower(database=runtime.database, on_disabled=stand_by, signs=runtime.signs)
         follower.start()

@@ -1,6 +1,7 @@
 """What loops look for again and again is asked for in one statement, and as it is at that moment."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -53,6 +54,31 @@ async def test_a_look_sees_what_was_committed_before_it(database: Database) -> N
     assert not await paused.look()
     await database.write(lambda connection: apply(connection, "pause", by="ann", reason="x", grace_seconds=1))
     assert await paused.look()
+
+
+async def test_a_look_is_not_answered_by_what_was_read_before_it(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given a read that is under way, and may have seen what was there before."""
+    begun, goes_on, reads = threading.Event(), threading.Event(), []
+    read = database.read_now
+
+    def held_up(unit: Callable[[Connection], Any]) -> Any:
+        reads.append(unit)
+        begun.set()
+        goes_on.wait()
+        return read(unit)
+
+    monkeypatch.setattr(database, "read_now", held_up)
+    sign = Signs(database).add(literal(1))
+    first = asyncio.create_task(sign.look())
+    await asyncio.to_thread(begun.wait)
+    second = asyncio.create_task(sign.look())
+    await asyncio.sleep(0)
+    goes_on.set()
+
+    assert (await first, await second) == (1, 1)
+    assert len(reads) == 2
 
 
 async def test_a_look_that_is_cancelled_spoils_nobody_elses(database: Database) -> None:

@@ -28,7 +28,7 @@ CHECK_SECONDS = 1.0
 """How often a run's fence is looked at: a cancelled step stops within two seconds."""
 
 _LONGEST_RENEWAL_SECONDS = 10.0
-_TICK_SECONDS = 0.25
+_LONGEST_TICK_SECONDS = 1.0
 
 
 def renewal_seconds(lease_seconds: float) -> float:
@@ -125,7 +125,7 @@ class Heartbeat:
     async def _tick(self) -> None:
         while True:
             self._ticked_at = time.monotonic()
-            await asyncio.sleep(_TICK_SECONDS)
+            await asyncio.sleep(min(_LONGEST_TICK_SECONDS, self._lease_seconds / 8))
 
     def _beat(self) -> None:
         renewed_at = time.monotonic()

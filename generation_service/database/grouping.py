@@ -60,14 +60,17 @@ class Grouped(Generic[M, R]):
     transaction fails, each member runs again in one of its own, so that none is harmed by another;
     `apply` with a single member waits for locks as long as it must, and never answers ALONE. As any
     unit of work it may run more than once. A member whose caller was cancelled before its turn is left out.
+    `abreast` groups may be under way at a time; with more than one, members need not be committed in their order.
     """
 
-    def __init__(self, database: Transactions, apply: Apply[M, R], *, most: int = 128) -> None:
+    def __init__(self, database: Transactions, apply: Apply[M, R], *, most: int = 128, abreast: int = 1) -> None:
         self._database = database
         self._apply = apply
         self._most = most
+        self._abreast = abreast
         self._pending: deque[_Waiting[M, R]] = deque()
-        self._under_way = False
+        self._under_way = 0  # groups
+        self._gathering = False  # one of these has not taken its members yet
         self._lock = threading.Lock()
 
     def add(self, member: M) -> "asyncio.Future[R]":
@@ -79,32 +82,43 @@ class Grouped(Generic[M, R]):
         waiting: _Waiting[M, R] = _Waiting(member, loop.create_future(), loop)
         with self._lock:
             self._pending.append(waiting)
-            idle, self._under_way = not self._under_way, True
-        if idle:
+            begins = self._may_begin()
+        if begins:
             # Once whoever is ready in this turn of the loop has added what it has.
             loop.call_soon(self._begin)
         return waiting.answer
+
+    def _may_begin(self) -> bool:
+        """Whether another group is to begin, which then counts as begun; under the lock."""
+        if self._gathering or not self._pending or self._under_way >= self._abreast:
+            return False
+        self._under_way += 1
+        self._gathering = True
+        return True
 
     def _begin(self) -> None:
         try:
             self._database.begin_write(self._commit_next)
         except RuntimeError:  # it was closed: nobody may wait for ever
             with self._lock:
-                left, self._pending, self._under_way = self._pending, deque(), False
+                left, self._pending = self._pending, deque()
+                self._under_way, self._gathering = self._under_way - 1, False
             self._answer(left, [_closed() for _ in left])
 
     def _commit_next(self) -> None:
         """Commit one group, on a thread; the next one takes its turn behind other writers of this process."""
         with self._lock:
             taken = [self._pending.popleft() for _ in range(min(len(self._pending), self._most))]
+            self._gathering = False
         group = [one for one in taken if not one.answer.cancelled()]
         try:
             if group:
                 self._answer(group, self._committed([one.member for one in group]))
         finally:
             with self._lock:
-                goes_on = self._under_way = bool(self._pending)
-            if goes_on:
+                self._under_way -= 1
+                begins = self._may_begin()
+            if begins:
                 self._begin()
 
     def _committed(self, members: Sequence[M]) -> Sequence[Answer[R]]:

@@ -40,6 +40,9 @@ class _Written:
     again: bool = False
 
 
+# While the server is busy with one group, the process makes the next. (One writes to SQLite at a time anyway.)
+_ABREAST = 2
+
 _LOCK = (
     select(jobs.c.id)
     .where(jobs.c.id == any_(bindparam("ids", type_=ARRAY(String(36)))))
@@ -55,7 +58,8 @@ class Commits:
 
     def __init__(self, database: Database, kinds: Mapping[str, JobKind]) -> None:
         self._kinds = kinds
-        self._group: Grouped[_Member, Any] = Grouped(database, self._apply)
+        abreast = _ABREAST if database.dialect == "postgresql" else 1
+        self._group: Grouped[_Member, Any] = Grouped(database, self._apply, abreast=abreast)
 
     async def claim(self, wanted: Wanted) -> Claim | None:
         """Claim a delivered job; None where it is not to be run now, or not there. Raises DatabaseUnavailable."""

@@ -25,6 +25,10 @@ class Cancelled:
     by_this_call: bool
 
 
+# While the server is busy with one group, the process makes the next.
+_ABREAST = 2
+
+
 class Jobs:
     """Accepts, shows, cancels and reopens jobs. Whoever submits or reopens delivers the job afterwards."""
 
@@ -35,7 +39,8 @@ class Jobs:
         self._kinds = kinds
         self._wakeups = wakeups
         self.admission = admission
-        self._submissions: Grouped[Submission, Submitted] = Grouped(database, self._submit_all)
+        abreast = _ABREAST if database.dialect == "postgresql" else 1
+        self._submissions: Grouped[Submission, Submitted] = Grouped(database, self._submit_all, abreast=abreast)
 
     async def submit(
         self, wanted: NewJob, *, key: IdempotencyKey | None = None, within: Effect | None = None

@@ -65,7 +65,9 @@ def run(plan: Plan) -> list[float]:
 def main() -> int:
     """Run the plan on standard input; the times of the commits go to its file."""
     plan = Plan.read()
-    plan.commits.write_text(json.dumps(run(plan)), encoding="utf-8")
+    written = plan.commits.with_suffix(".part")
+    written.write_text(json.dumps(run(plan)), encoding="utf-8")
+    written.rename(plan.commits)  # the readers begin with it as soon as it is there
     return 0
 
 

@@ -170,3 +170,17 @@ async def test_a_wrong_number_of_answers_stops_nobody_who_comes_later(database: 
         "second",
     ]
     assert await asyncio.wait_for(grouped.add("third"), 10) == "third"
+
+
+async def test_two_groups_may_go_abreast_where_the_database_can(postgresql_database: Database) -> None:
+    both = threading.Barrier(2, timeout=10)
+
+    def meets(_connection: Connection, members: Sequence[str]) -> Sequence[str]:
+        both.wait()
+        return members
+
+    grouped: Grouped[str, str] = Grouped(postgresql_database, meets, abreast=2)
+    first = grouped.add("first")
+    await asyncio.sleep(0)  # its group begins
+
+    assert await asyncio.gather(first, grouped.add("second")) == ["first", "second"]

@@ -89,12 +89,14 @@ def _postgresql_looker(seen: Watched) -> Any:
     """Judges by how many rows of a large table each part of a plan has looked at."""
 
     def look(raw: Any, statement: str, parameters: Any) -> None:
+        # What is carried out for the sake of its plan is undone: in a connection that commits by itself, too.
         with raw.cursor() as cursor:
-            cursor.execute("SAVEPOINT looking")
+            cursor.execute("BEGIN" if raw.autocommit else "SAVEPOINT looking")
             cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON, TIMING OFF) {statement}", parameters)
             found = cursor.fetchone()[0]
-            cursor.execute("ROLLBACK TO SAVEPOINT looking")
-            cursor.execute("RELEASE SAVEPOINT looking")
+            cursor.execute("ROLLBACK" if raw.autocommit else "ROLLBACK TO SAVEPOINT looking")
+            if not raw.autocommit:
+                cursor.execute("RELEASE SAVEPOINT looking")
         for part in _nodes(found[0]["Plan"]):
             rows = _looked_at(part)
             if rows > MOST_ROWS:

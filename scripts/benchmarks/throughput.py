@@ -14,7 +14,7 @@ from scripts.benchmarks.work import submit, wait_until_ended
 
 RQ_GOAL, DBOS_GOAL = 3.0, 6.0
 
-_SLOTS = 64
+_SLOTS = 256
 _MOST_SECONDS = 600.0
 _STEADY_SECONDS = 5.0  # what one round is to take about: a start's first second does not decide then
 _TRIAL_JOBS, _FEWEST_JOBS, _MOST_JOBS = 64, 128, 1500

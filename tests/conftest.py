@@ -12,6 +12,7 @@ from redis import Redis
 
 from generation_service.database import Database
 from scripts.embedded.redis_server import EmbeddedRedis
+from tests.support.provider import Provider
 from tests.support.servers import PostgresDatabases, SqliteDatabases, postgres_databases
 from tests.support.settings import GivenSettings, SettingsFor
 
@@ -93,6 +94,13 @@ def redis_server(tmp_path: Path) -> Iterator[EmbeddedRedis]:
     server.start()
     yield server
     server.kill()
+
+
+@pytest.fixture
+def provider() -> Iterator[Provider]:
+    """A real server of this test's own that answers as a model's would; `provider.settings` points a service at it."""
+    with Provider() as running:
+        yield running
 
 
 @pytest.fixture

@@ -67,12 +67,6 @@ def _signal_group(child: Child, number: signal.Signals) -> None:
     os.killpg(child.pid, number)
 
 
-@pytest.fixture
-def provider() -> Iterator[Provider]:
-    with Provider() as running:
-        yield running
-
-
 @pytest.fixture(params=MODES)
 def mode(request: pytest.FixtureRequest) -> str:
     return str(request.param)
@@ -84,9 +78,7 @@ def service(mode: str, database_url: str, redis_url: str, provider: Provider, tm
     settings = {
         "USE_DURABLE_WORKER": str(mode == "rq").lower(),
         "REDIS_URL": redis_url,
-        "LLM_PROVIDER": "openai",
-        "LLM_BASE_URL": provider.base_url,
-        "LLM_MODEL": "mock",
+        **provider.settings,
     }
     with stack(tmp_path / "stack", database_url, **settings) as running:
         yield Service(running, provider, mode)

@@ -84,9 +84,7 @@ def restartable(database_url: str, redis_url: str, provider: Provider, tmp_path:
     settings = {
         "REDIS_URL": redis_url,
         "ADMIN_TOKEN": TOKEN,
-        "LLM_PROVIDER": "openai",
-        "LLM_BASE_URL": provider.base_url,
-        "LLM_MODEL": "mock",
+        **provider.settings,
         "SHUTDOWN_GRACE_SECONDS": "30",
         "JOB_LEASE_SECONDS": "30",
     }

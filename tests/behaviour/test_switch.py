@@ -79,9 +79,7 @@ def operated(database_url: str, redis_server: EmbeddedRedis, provider: Provider,
         "USE_DURABLE_WORKER": "true",
         "REDIS_URL": redis_server.url,
         "ADMIN_TOKEN": TOKEN,
-        "LLM_PROVIDER": "openai",
-        "LLM_BASE_URL": provider.base_url,
-        "LLM_MODEL": "mock",
+        **provider.settings,
     }
     with stack(tmp_path / "stack", database_url, **settings) as running:
         running.serve("--workers", "2")

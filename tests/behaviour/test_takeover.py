@@ -19,9 +19,7 @@ def two_workers(database_url: str, redis_url: str, provider: Provider, tmp_path:
     settings = {
         "USE_DURABLE_WORKER": "true",
         "REDIS_URL": redis_url,
-        "LLM_PROVIDER": "openai",
-        "LLM_BASE_URL": provider.base_url,
-        "LLM_MODEL": "mock",
+        **provider.settings,
         "JOB_LEASE_SECONDS": str(_LEASE_SECONDS),
     }
     with stack(tmp_path / "stack", database_url, **settings) as running:

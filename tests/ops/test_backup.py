@@ -110,18 +110,12 @@ def another_redis(tmp_path: Path) -> Iterator[EmbeddedRedis]:
 
 
 @pytest.fixture
-def provider() -> Iterator[Provider]:
-    with Provider() as running:
-        yield running
-
-
-@pytest.fixture
 def machine(provider: Provider, tmp_path: Path) -> Iterator[Callable[[str, str, EmbeddedRedis], Machine]]:
     """Makes machines in durable mode."""
     open_ones: list[Any] = []
 
     def make(name: str, url: str, redis: EmbeddedRedis) -> Machine:
-        model = {"LLM_PROVIDER": "openai", "LLM_BASE_URL": provider.base_url, "LLM_MODEL": "mock", "LLM_API_KEY": "x"}
+        model = {**provider.settings, "LLM_API_KEY": "x"}
         settings = {"USE_DURABLE_WORKER": "true", "REDIS_URL": redis.url, "ROLLBACK_TRIGGERS": "off", **model}
         settings["WORKER_CONCURRENCY"] = "1"
         context = stack(tmp_path / name, url, **settings)

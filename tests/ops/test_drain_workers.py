@@ -104,19 +104,11 @@ def test_pid_files_are_those_of_workers_and_hold_a_number(tmp_path: Path) -> Non
 
 
 @pytest.fixture
-def provider() -> Iterator[Provider]:
-    with Provider() as running:
-        yield running
-
-
-@pytest.fixture
 def service(sqlite_url: str, redis_url: str, provider: Provider, tmp_path: Path) -> Iterator[Stack]:
     settings = {
         "USE_DURABLE_WORKER": "true",
         "REDIS_URL": redis_url,
-        "LLM_PROVIDER": "openai",
-        "LLM_BASE_URL": provider.base_url,
-        "LLM_MODEL": "mock",
+        **provider.settings,
         "ROLLBACK_TRIGGERS": "off",
     }
     with stack(tmp_path / "stack", sqlite_url, **settings) as running:

@@ -64,19 +64,11 @@ class Forking:
 
 
 @pytest.fixture
-def provider() -> Iterator[Provider]:
-    with Provider() as running:
-        yield running
-
-
-@pytest.fixture
 def forking(database_url: str, redis_url: str, provider: Provider, tmp_path: Path) -> Iterator[Forking]:
     settings = {
         "USE_DURABLE_WORKER": "true",
         "REDIS_URL": redis_url,
-        "LLM_PROVIDER": "openai",
-        "LLM_BASE_URL": provider.base_url,
-        "LLM_MODEL": "mock",
+        **provider.settings,
     }
     database = Database(database_url)
     with stack(tmp_path / "stack", database_url, **settings) as running:

@@ -70,12 +70,6 @@ def part(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[RqPart]:
     database.close()
 
 
-@pytest.fixture
-def provider() -> Iterator[Provider]:
-    with Provider() as running:
-        yield running
-
-
 def test_both_stand_by_while_they_are_not_wanted_and_come_back_by_themselves(part: RqPart, redis_url: str) -> None:
     client = Redis.from_url(redis_url)
     children = {role: part.stack.start(role, role) for role in ROLES}
@@ -160,8 +154,7 @@ def test_what_a_worker_runs_when_it_is_switched_off_goes_on_elsewhere_from_its_l
 
 
 def use(part: RqPart, provider: Provider, **settings: str) -> None:
-    model = {"LLM_PROVIDER": "openai", "LLM_BASE_URL": provider.base_url, "LLM_MODEL": "mock"}
-    part.stack.settings.update(model | settings)
+    part.stack.settings.update(provider.settings | settings)
 
 
 @pytest.mark.parametrize("trouble", ["kill", "freeze"])

@@ -68,6 +68,11 @@ class Provider:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="mock-provider", daemon=True)
 
+    @property
+    def settings(self) -> dict[str, str]:
+        """The environment of a service that asks this server."""
+        return {"LLM_PROVIDER": "openai", "LLM_BASE_URL": self.base_url, "LLM_MODEL": "mock"}
+
     def __enter__(self) -> Self:
         self._thread.start()
         self.wait_for(lambda: self._server.started)

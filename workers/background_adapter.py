@@ -7,13 +7,13 @@ only a nudge; what does not fit waits in the database, where the runner of any p
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from generation_service.jobs.execution import Executor
 from generation_service.jobs.heartbeat import Heartbeat
 from generation_service.jobs.loops import Loop
-from generation_service.jobs.model import Backend, Claim, Job, JobId
-from generation_service.jobs.ports import Deliverable
+from generation_service.jobs.model import Backend, Claim
+from generation_service.jobs.ports import Deliverable, HasArrived
 from generation_service.jobs.signs import Sign
 
 _POLL_SECONDS = 1.0
@@ -71,9 +71,9 @@ class BackgroundRunner:
             with contextlib.suppress(RuntimeError):  # the event loop has just been closed
                 self._event_loop.call_soon_threadsafe(self._loop.nudge)
 
-    def missing(self, jobs: Sequence[Job]) -> set[JobId]:  # noqa: ARG002 - the port's signature
+    def look(self) -> HasArrived:
         """Nothing is ever missing: what waits is pulled."""
-        return set()
+        return lambda _job_id, _delivery: True
 
     def drain(self) -> None:
         """Pull nothing more; what runs is given back before its next step, so that a successor goes on soon."""

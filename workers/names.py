@@ -33,7 +33,12 @@ _UUID_LENGTH = 36
 
 def rq_id(job: Deliverable) -> str:
     """The id of this job's last delivery in RQ: new for each delivery, so RQ never sees one twice."""
-    return f"{job.id}-{job.delivery}"
+    return rq_id_of(job.id, job.delivery)
+
+
+def rq_id_of(job_id: JobId, delivery: int) -> str:
+    """The id of one delivery of a job in RQ."""
+    return f"{job_id}-{delivery}"
 
 
 def job_id_of(rq_id: str) -> JobId | None:

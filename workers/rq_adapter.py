@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from redis.exceptions import RedisError
 from rq.utils import now, utcformat
 
-from generation_service.jobs.model import Backend, Job, JobId
-from generation_service.jobs.ports import Deliverable
+from generation_service.jobs.model import Backend
+from generation_service.jobs.ports import Deliverable, HasArrived
 from workers import scripts
 from workers.delivery import DeliveryThread, Entry
 from workers.names import (
@@ -20,6 +20,7 @@ from workers.names import (
     intermediate_key,
     queue_key,
     rq_id,
+    rq_id_of,
     started_key,
 )
 from workers.redis_connection import connect
@@ -41,28 +42,29 @@ class RqBackend:
         self._delivering = connect(url, timeout_seconds=timeout_seconds)
         self._looking = connect(url, timeout_seconds=timeout_seconds)
         self._deliver = self._delivering.register_script(scripts.DELIVER)
-        self._find_missing = self._looking.register_script(scripts.FIND_MISSING)
         self._thread = DeliveryThread(self._enqueue, most_pending=_MOST_PENDING)
 
     def deliver(self, jobs: Iterable[Deliverable]) -> None:
         """Hand over to the delivery thread and return at once; never raises, and may lose them."""
         self._thread.put([Entry(rq_id(job), job.id, job.priority) for job in jobs])
 
-    def missing(self, jobs: Sequence[Job]) -> set[JobId]:
-        """Those whose last delivery is in no queue, no intermediate list and no started registry.
+    def look(self) -> HasArrived:
+        """See every delivery in a queue, an intermediate list or a started registry. Raises ConnectionError.
 
-        One script looks everywhere at one instant, and every move of ours between two places is one
-        script, too: so an id on its way from a queue into a worker is always found. A stock `rq
-        worker` takes an id out of all lists for an instant between its pop and its registration;
-        so a job counts as lost only when it is missing twice in a row, a while apart.
-        Blocking. Raises ConnectionError where Redis does not answer.
+        One transaction reads all of them at one instant, and every move of ours between two places is one
+        script: so an id on its way from a queue into a worker is always seen. A stock `rq worker`
+        takes an id out of all lists for an instant between its pop and its registration; so a job
+        counts as lost only when it is missing twice in a row, a while apart. Blocking.
         """
-        if not jobs:
-            return set()
-        job_ids = {rq_id(job): job.id for job in jobs}
-        with _unreachable_as_connection_error():
-            absent = self._find_missing(keys=_places(), args=list(job_ids))
-        return {job_ids[one.decode()] for one in absent}
+        with _unreachable_as_connection_error(), self._looking.pipeline(transaction=True) as pipeline:
+            for queue in QUEUES:
+                pipeline.lrange(queue_key(queue), 0, -1)
+                pipeline.lrange(intermediate_key(queue), 0, -1)
+                pipeline.zrange(started_key(queue), 0, -1)
+            found = pipeline.execute()
+        # In a registry an execution's id follows, behind a colon.
+        there = {name.partition(b":")[0] for place in found for name in place}
+        return lambda job_id, delivery: rq_id_of(job_id, delivery).encode() in there
 
     def queue_depths(self) -> Mapping[str, int]:
         """How many ids wait in each queue, by its name. Blocking. Raises ConnectionError."""
@@ -88,11 +90,6 @@ class RqBackend:
         told = [RUN_JOB, utcformat(now()), _NO_TIMEOUT, RESULT_TTL_SECONDS, FAILURE_TTL_SECONDS, WAKE_CHANNEL]
         ids = [part for entry in entries for part in (_NUMBER_OF[entry.priority], entry.rq_id)]
         self._deliver(keys=_QUEUE_KEYS, args=[*told, *ids])
-
-
-def _places() -> list[str]:
-    """Where a delivery can be: the script takes the first two thirds as lists, the rest as registries."""
-    return [place(queue) for place in (queue_key, intermediate_key, started_key) for queue in QUEUES]
 
 
 @contextmanager

@@ -29,27 +29,6 @@ redis.call('PUBLISH', ARGV[6], '')
 return failure or redis.status_reply('OK')
 """
 
-# KEYS: lists (two thirds), then started registries. ARGV: RQ ids. Returns those that are nowhere.
-FIND_MISSING = """
-local wanted = {}
-for _, id in ipairs(ARGV) do wanted[id] = true end
-local lists = #KEYS / 3 * 2
-for i = 1, #KEYS do
-  if i <= lists then
-    for _, id in ipairs(redis.call('LRANGE', KEYS[i], 0, -1)) do wanted[id] = nil end
-  else
-    for _, member in ipairs(redis.call('ZRANGE', KEYS[i], 0, -1)) do
-      wanted[string.match(member, '^[^:]*')] = nil
-    end
-  end
-end
-local missing = {}
-for _, id in ipairs(ARGV) do
-  if wanted[id] then missing[#missing + 1] = id end
-end
-return missing
-"""
-
 # KEYS: queues in the order of their priority. ARGV: how many at most, and the largest payload of interest.
 # Returns nil while suspended, so that `rq suspend` is a barrier; else {queue number, RQ id, payload} of each.
 # Where Redis is out of memory a list can only get shorter: then nothing stands in the intermediate list, and

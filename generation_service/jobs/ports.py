@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from sqlalchemy import Connection
 
@@ -110,6 +110,10 @@ class JobKind(Protocol):
         """Called in the transaction that reopens a failed job."""
 
 
+HasArrived: TypeAlias = Callable[[JobId, int], bool]
+"""Whether the delivery of a job that has this number was in any list or registry, when that was looked at."""
+
+
 class Deliverable(Protocol):
     """What is told of a job that waits: a whole `Job`, or what whoever moves thousands of them has read of each."""
 
@@ -141,8 +145,8 @@ class DeliveryBackend(Delivery, Protocol):
 
     backend: Backend
 
-    def missing(self, jobs: Sequence[Job]) -> set[JobId]:
-        """Those whose last delivery is in no list and no registry; blocking. ConnectionError: it cannot tell."""
+    def look(self) -> HasArrived:
+        """See all that waits or runs here, at one instant; blocking. Raises ConnectionError: it cannot tell."""
 
 
 class Wakeups(Protocol):

@@ -8,10 +8,10 @@ from typing import Generic, TypeVar
 from sqlalchemy import ColumnElement, CompoundSelect, Connection, func, select, union_all
 
 from generation_service.database.partitions import CLOCKS_AGREE, first_id
-from generation_service.database.tables import events, job_tallies, jobs, pruned_jobs
+from generation_service.database.tables import job_tallies, jobs, pruned_jobs
 from generation_service.database.types import beside
 from generation_service.jobs import transitions
-from generation_service.jobs.model import LIVE, Backend, Job, JobEvent, JobId, Status
+from generation_service.jobs.model import LIVE, Backend, Job, JobId, Status
 
 T = TypeVar("T")
 
@@ -66,17 +66,6 @@ def _conditions(wanted: JobFilter) -> list[ColumnElement[bool]]:
         made_after = first_id(wanted.created_after - CLOCKS_AGREE)
         conditions += [jobs.c.created_at > wanted.created_after, jobs.c.id > made_after]
     return conditions
-
-
-def events_after(connection: Connection, job_id: JobId, after: int, limit: int) -> list[JobEvent]:
-    """The job's events with a number above `after`, in order."""
-    rows = connection.execute(
-        select(events.c.sequence, events.c.type, events.c.data)
-        .where(events.c.job_id == job_id, events.c.sequence > after)
-        .order_by(events.c.sequence)
-        .limit(limit)
-    )
-    return [JobEvent(job_id=job_id, sequence=row.sequence, type=row.type, data=row.data) for row in rows]
 
 
 def is_pruned(connection: Connection, job_id: JobId) -> bool:

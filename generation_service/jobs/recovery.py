@@ -4,7 +4,6 @@ It runs in every long-lived process that can run jobs; one of them leads. Each c
 compare-and-set that is complete in itself, so it may die at any line, and two leaders harm nothing (I8).
 """
 
-import asyncio
 import contextlib
 import logging
 import time
@@ -13,20 +12,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
-from sqlalchemy import ColumnElement, Connection, case, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, case, func, or_, select, update
 
 from generation_service.database import Database, db_now
 from generation_service.database.operations import worker_mode
 from generation_service.database.tables import jobs
-from generation_service.database.types import beside
 from generation_service.errors import DatabaseUnavailable
-from generation_service.jobs import claims, leadership, rerouting, settlement, transitions
+from generation_service.jobs import leadership, redelivery, rerouting, settlement, transitions
 from generation_service.jobs.heartbeat import renewal_seconds
 from generation_service.jobs.leadership import Tenure
 from generation_service.jobs.loops import Loop
 from generation_service.jobs.model import Backend, Job, JobId
 from generation_service.jobs.moving import MIGRATION_LEASE, Mover
 from generation_service.jobs.ports import DeliveryBackend, JobKind, Wakeups
+from generation_service.jobs.redelivery import Redelivery
 from generation_service.jobs.rerouting import Placed
 from generation_service.jobs.retries import RetryPolicy
 from generation_service.jobs.routing import Mode, current_mode
@@ -87,7 +86,7 @@ class Recovery:
         self._database = database
         self._kinds = kinds
         self._policy = policy
-        self._backends = backends
+        self._redelivery = Redelivery(database=database, backends=backends, redelivery_seconds=pace.redelivery_seconds)
         self._mover = Mover(database=database, backends=backends, wakeups=wakeups)
         self._moving = Tenure(database, name=MIGRATION_LEASE, holder=process, seconds=_MOVING_SECONDS)
         self._wakeups = wakeups
@@ -100,8 +99,6 @@ class Recovery:
         self._quiet_until = 0.0  # monotonic: no rescue before
         self._clocks = (clock(), time.monotonic())
         self._turned_at: float | None = None  # monotonic: when the last turn ended
-        self._doubted: dict[JobId, int] = {}  # job -> number of the delivery that was missing last time
-        self._look_at = 0.0  # monotonic: no look for lost deliveries before
         self._loop = Loop(name="recovery", turn=self.turn, pause_seconds=pace.interval_seconds)
 
     def start(self) -> None:
@@ -126,8 +123,8 @@ class Recovery:
             if amiss:
                 await self._rescue()
                 await self._reroute()
-                await self._deliver_undelivered()
-            await self._redeliver_lost()
+                await self._redelivery.deliver_undelivered()
+            await self._redelivery.deliver_lost()
         except DatabaseUnavailable:
             self._be_quiet()  # an outage must not make every job look abandoned
             raise
@@ -248,43 +245,6 @@ class Recovery:
                 return False
         return True
 
-    async def _deliver_undelivered(self) -> None:
-        """Deliver what was released, rescued or has become due; while paused it would only come back."""
-        while seen := await self._database.read(lambda connection: _find(connection, _undelivered())):
-            if not await self._deliver(seen):
-                return  # somebody else holds these rows just now: the next turn comes back
-
-    async def _redeliver_lost(self) -> None:
-        """Deliver again what was delivered and is in no list and no registry, twice in a row."""
-        backend = self._backends.get("rq")
-        if backend is None or time.monotonic() < self._look_at:
-            return
-        doubted: dict[JobId, int] = {}
-        after = JobId("")
-        while seen := await self._delivered_after(after):
-            try:
-                missing = await asyncio.to_thread(backend.missing, seen)
-            except ConnectionError:
-                return  # it cannot be told what is lost; what was doubted stays doubted
-            lost = [job for job in seen if job.id in missing and self._doubted.get(job.id) == job.delivery]
-            doubted |= {job.id: job.delivery for job in seen if job.id in missing}
-            await self._deliver(lost)
-            after = seen[-1].id
-        self._doubted = doubted
-        self._look_at = time.monotonic() + (0.0 if doubted else self._pace.redelivery_seconds / 2)
-
-    async def _delivered_after(self, after: JobId) -> list[Job]:
-        old = jobs.c.delivered_at < db_now(-self._pace.redelivery_seconds)
-        waiting = [jobs.c.status == "pending", beside(jobs.c.backend) == "rq", old, jobs.c.id > after]
-        return await self._database.read(lambda connection: _find(connection, waiting))
-
-    async def _deliver(self, seen: Sequence[Job]) -> int:
-        """Deliver jobs as they were seen: the next delivery's number is committed before it is made (I9); how many."""
-        numbered = await self._database.write(lambda connection: _number(connection, seen)) if seen else []
-        for name, backend in self._backends.items():
-            backend.deliver([job for job in numbered if job.backend == name])
-        return len(numbered)
-
 
 def write_off(connection: Connection, process: str) -> int:
     """Let the leases of a process that is known to have ended run out now: recovery need not wait for it; how many.
@@ -300,15 +260,11 @@ def _silent() -> list[ColumnElement[bool]]:
     return [jobs.c.status == "running", jobs.c.lease_until < db_now()]
 
 
-def _undelivered() -> list[ColumnElement[bool]]:
-    return [jobs.c.status == "pending", jobs.c.delivered_at.is_(None), claims.is_due(), ~claims.is_paused()]
-
-
 def _amiss() -> ColumnElement[bool]:
     """Whether there is anything to rescue, to reroute or to deliver: mostly there is nothing."""
     newest = select(func.max(worker_mode.c.epoch)).scalar_subquery()
     moves = select(worker_mode.c.epoch).where(worker_mode.c.epoch == newest, _moves())
-    return or_(_exists(_silent()), _exists(_undelivered()), moves.exists())
+    return or_(_exists(_silent()), _exists(redelivery.undelivered()), moves.exists())
 
 
 def _moves() -> ColumnElement[bool]:
@@ -327,16 +283,3 @@ def _mode_and_time(connection: Connection) -> tuple[Mode | None, datetime]:
 def _find(connection: Connection, conditions: Sequence[ColumnElement[bool]]) -> list[Job]:
     rows = connection.execute(select(jobs).where(*conditions).order_by(jobs.c.id).limit(_BATCH))
     return [transitions.job_of(row) for row in rows]
-
-
-def _number(connection: Connection, seen: Sequence[Job]) -> list[Job]:
-    rows = [(job.id, job.fence, job.delivery) for job in seen]
-    as_seen = (tuple_(jobs.c.id, jobs.c.fence, jobs.c.delivery).in_(rows), jobs.c.status == "pending")
-    free = select(jobs.c.id).where(*as_seen).order_by(jobs.c.id).with_for_update(key_share=True, skip_locked=True)
-    statement = (
-        update(jobs)
-        .where(jobs.c.id.in_(select(free.cte("free").c.id)), *as_seen)
-        .values(delivery=jobs.c.delivery + 1, delivered_at=db_now())
-        .returning(*jobs.c)
-    )
-    return [transitions.job_of(row) for row in connection.execute(statement)]

@@ -10,7 +10,7 @@ from generation_service.database.grouping import Answer, Grouped
 from generation_service.errors import Refused
 from generation_service.jobs import queries, settlement, submission, transitions
 from generation_service.jobs.ids import is_id, new_job_id
-from generation_service.jobs.model import IdempotencyKey, Job, JobEvent, JobId, NewJob, StepRecord, Submitted
+from generation_service.jobs.model import IdempotencyKey, Job, JobId, NewJob, StepRecord, Submitted
 from generation_service.jobs.ports import Effect, JobKind, Wakeups
 from generation_service.jobs.queries import JobFilter, Page
 from generation_service.jobs.routing import target_backend
@@ -120,10 +120,6 @@ class Jobs:
         """
         backend = target_backend(connection, project_id)
         return settlement.reopen(connection, job_id, self._kinds, from_ordinal=None, backend=backend, counted=False)
-
-    async def events_after(self, job_id: JobId, after: int, limit: int = 500) -> Sequence[JobEvent]:
-        """The job's events with a number above `after`, in order, `limit` at most."""
-        return await self._database.read(lambda connection: queries.events_after(connection, job_id, after, limit))
 
     def step_names(self, job: Job) -> tuple[str, ...]:
         """The names of all the job's steps, in order."""

@@ -173,7 +173,10 @@ class _Load:
             self._send(connection, self._waiting.popleft())
         else:
             self._free.append(connection)
-        if not self._under_way and not self._waiting and now >= self._until:
+        self._end_where_all_is_done()
+
+    def _end_where_all_is_done(self) -> None:
+        if time.perf_counter() >= self._until and not self._under_way and not self._waiting:
             self._all_done.set()
 
     def lost(self, error: Exception | None) -> None:
@@ -194,6 +197,7 @@ class _Load:
         else:
             self._free = connections.copy()
             await self._send_on_time(began, self.plan.rate)
+            self._end_where_all_is_done()  # the last answer may have come before the end
         try:
             await asyncio.wait_for(self._all_done.wait(), self.plan.warm_seconds + self.plan.seconds + _STALLED_SECONDS)
         except TimeoutError:
@@ -220,6 +224,7 @@ class _Load:
                 self._send(self._free.pop(), due)
             else:
                 self._waiting.append(due)
+        await asyncio.sleep(max(0.0, self._until - time.perf_counter()))
 
     def _send(self, connection: _Connection, due: float) -> None:
         self._under_way += 1

@@ -15,6 +15,7 @@ from generation_service.api.listing import steps_of
 from generation_service.bootstrap import Runtime
 from generation_service.database.tables import jobs
 from generation_service.errors import ConfigurationError
+from generation_service.jobs.event_log import EventLogs
 from generation_service.jobs.model import JobId, NewJob
 from generation_service.jobs.queries import JobFilter
 from scripts.benchmarks.ground import Ground
@@ -150,6 +151,7 @@ def _operations(place: _Place) -> dict[str, Operation]:
     async def claim(_: int) -> None:
         await runtime.executor.claim_waiting("background_tasks", 1)
 
+    logs = EventLogs(runtime.database)
     half_way = place.ended[len(place.ended) // 2]
     return {
         "POST": post,
@@ -160,7 +162,7 @@ def _operations(place: _Place) -> dict[str, Operation]:
         "list, of a project": lambda _: page(JobFilter(user_id=OWNER, project_id="p0")),
         "stats": stats,
         "claim": claim,
-        "events of a job": lambda turn: runtime.jobs.events_after(place.ended[turn % len(place.ended)], 3),
+        "events of a job": lambda turn: logs.read([(place.ended[turn % len(place.ended)], 3)]),
     }
 
 

@@ -24,11 +24,13 @@ from generation_service.jobs import (
     claims,
     counters,
     dead_letters,
+    event_log,
     heartbeat,
     ledger,
     pruning,
     queries,
     recovery,
+    redelivery,
     rerouting,
 )
 from generation_service.jobs.claims import Claimant
@@ -112,7 +114,7 @@ async def test_from_its_acceptance_to_its_end_a_job_costs_the_same(core: Core, s
         ended, steps = await core.jobs.get_with_steps(job.id)
 
     assert (ended.status, len(steps)) == ("completed", len(STEPS))
-    assert len(await core.jobs.events_after(job.id, 2)) > len(STEPS)
+    assert len(await core.log(job.id, 2)) > len(STEPS)
     assert len(seen.statements) > len(STEPS)
 
 
@@ -133,7 +135,6 @@ async def test_keys_limits_failures_and_endings_by_hand_cost_the_same(core: Core
 async def test_upkeep_costs_what_is_live(core: Core, seen: Watched) -> None:
     for _ in range(2):
         await core.recovery.turn()
-    assert len(await core.recovery._delivered_after(JobId(""))) <= 500
 
 
 async def test_a_ticket_is_issued_and_redeemed(large: Database, seen: Watched) -> None:
@@ -214,7 +215,10 @@ READS: dict[str, Callable[[Connection, Middle], Any]] = {
     "episodes lately": lambda c, _: ledger.miscounted_lately(c),
     "held by the dead": lambda c, _: ledger.held_by_the_dead(c),
     "claims of a holder": lambda c, _: claims.find_claims(c, "here/1"),
-    "events in the middle": lambda c, middle: queries.events_after(c, middle.id, 2, 500),
+    "events in the middle": lambda c, middle: event_log.read(c, [(middle.id, 2)]),
+    "what was delivered long ago": lambda c, _: redelivery._find(
+        c, redelivery._delivered(datetime.now(UTC), ""), limit=500
+    ),
     "a tombstone": lambda c, middle: queries.is_pruned(c, middle.id),
     "what waits elsewhere": lambda c, _: rerouting.find_misplaced(c, MODE, "pending", after=JobId("")),
     "what runs elsewhere": lambda c, _: rerouting.find_misplaced(c, MODE, "running", after=JobId("")),

@@ -269,7 +269,7 @@ async def test_the_event_of_a_move_has_the_number_that_it_says(core: Core) -> No
     await core.recovery.reroute(await switch(core, "background_tasks", "waiting"))
 
     for job in submitted:
-        events = await core.jobs.events_after(job.id, 0)
+        events = await core.log(job.id)
         assert [event.sequence for event in events] == [event.data["sequence"] for event in events] == [1, 2]
         assert events[1].data == {
             "sequence": 2,

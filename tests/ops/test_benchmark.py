@@ -17,10 +17,12 @@ from generation_service.errors import ConfigurationError
 from scripts import benchmark
 from scripts.benchmarks import databases, plot, report, table, throughput, written
 from scripts.benchmarks.ground import Ground, sweep
+from scripts.benchmarks.http_load import Plan
 from scripts.benchmarks.model import Figure, Size
 from scripts.benchmarks.peers import dbos_steps
 from scripts.benchmarks.report import Report, Result
 from scripts.benchmarks.rows import ROWS
+from tests.support.provider import Provider
 
 MACHINE = {"cores": 2, "processor": "P", "memory_gb": 8.0, "kernel": "Linux 6", "file_system": "ext4"}
 FASTER = Figure(
@@ -298,6 +300,15 @@ def test_what_is_kept_of_an_earlier_run_is_in_the_files_again(rows: list[Row], t
 
 
 # The ground
+
+
+def test_an_open_loop_whose_last_answer_came_early_ends_at_its_end(provider: Provider) -> None:
+    port = int(provider.url.rpartition(":")[2])
+    plan = Plan(host="127.0.0.1", port=port, path="/nothing", connections=2, rate=9.0, seconds=1.0, warm_seconds=0.0)
+
+    outcome = plan.run()
+
+    assert (list(outcome.statuses), outcome.unanswered) == (["404"], 0)
 
 
 def test_a_benchmarks_database_writes_to_the_disk_at_each_commit() -> None:

@@ -80,6 +80,6 @@ def test_deliveries_go_through_a_sentinel(redis_server: EmbeddedRedis, tmp_path:
             job = a_job()
             backend.deliver([job])
             eventually(lambda: rq_queue(Redis.from_url(redis_server.url)).count == 1)
-            assert backend.missing([job]) == set()
+            assert backend.look()(job.id, job.delivery)
     finally:
         sentinel.stop()

@@ -4,14 +4,16 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from sqlalchemy import Connection
 
 from generation_service.database import Database
+from generation_service.jobs.event_log import EventLogs
 from generation_service.jobs.execution import Executor, Limits
 from generation_service.jobs.heartbeat import Heartbeat
-from generation_service.jobs.model import Job, JobId, Json, NewJob
-from generation_service.jobs.ports import Ending, StepOutcome, StepRun
+from generation_service.jobs.model import Backend, Job, JobEvent, JobId, Json, NewJob
+from generation_service.jobs.ports import DeliveryBackend, Ending, StepOutcome, StepRun
 from generation_service.jobs.recovery import Pace, Recovery
 from generation_service.jobs.retries import RetryPolicy
 from generation_service.jobs.service import Jobs
@@ -65,7 +67,15 @@ class ToyKind:
 class Core:
     """Everything that runs toy jobs on one database; `lease_seconds` may be short."""
 
-    def __init__(self, database: Database, kind: ToyKind, *, lease_seconds: float = 30.0, name: str = "here") -> None:
+    def __init__(
+        self,
+        database: Database,
+        kind: ToyKind,
+        *,
+        lease_seconds: float = 30.0,
+        name: str = "here",
+        backends: Mapping[Backend, DeliveryBackend] = MappingProxyType({}),
+    ) -> None:
         kinds = {kind.kind: kind}
         policy = RetryPolicy(base_seconds=0.0, max_seconds=0.0)
         wakeups = self.wakeups = InProcessWakeups()
@@ -92,7 +102,7 @@ class Core:
             database=database,
             kinds=kinds,
             policy=policy,
-            backends={},
+            backends=backends,
             wakeups=wakeups,
             pace=Pace(interval_seconds=0.05, redelivery_seconds=0.1, lease_seconds=lease_seconds),
         )
@@ -106,7 +116,12 @@ class Core:
         return await self.jobs.get(job.id)
 
     async def events(self, job_id: JobId) -> list[tuple[str, Mapping[str, Json]]]:
-        return [(event.type, event.data) for event in await self.jobs.events_after(job_id, 0)]
+        return [(event.type, event.data) for event in await self.log(job_id)]
+
+    async def log(self, job_id: JobId, after: int = 0) -> Sequence[JobEvent]:
+        page = (await EventLogs(self.database).read([(job_id, after)]))[job_id, after]
+        assert page.whole
+        return page.events
 
     @asynccontextmanager
     async def beating(self) -> AsyncIterator["Core"]:

@@ -1,0 +1,115 @@
+"""Redelivery: jobs whose delivery is due, or got lost on its way, are delivered under a new number (I9)."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, select, tuple_, update
+
+from generation_service.database import Database, db_now
+from generation_service.database.tables import jobs
+from generation_service.database.types import beside
+from generation_service.jobs import claims, transitions
+from generation_service.jobs.model import Backend, Job, JobId
+from generation_service.jobs.ports import DeliveryBackend
+
+_BATCH = 500
+_LOOK_BATCH = 5_000
+_LEISURE = 10  # times as long as a look took nothing is looked for: a long queue costs a tenth of a core at most
+
+# Of thousands of jobs at a time nothing else is read.
+_SEEN = (jobs.c.id, jobs.c.fence, jobs.c.delivery)
+_Seen = Row[Any, Any, Any]
+
+
+class Redelivery:
+    """Delivers what was not, and looks for what was; for the process that leads recovery."""
+
+    def __init__(
+        self, *, database: Database, backends: Mapping[Backend, DeliveryBackend], redelivery_seconds: float
+    ) -> None:
+        self._database = database
+        self._backends = backends
+        self._redelivery_seconds = redelivery_seconds
+        self._doubted: dict[str, int] = {}  # job -> number of the delivery that was missing last time
+        self._look_at = 0.0  # monotonic: no look for lost deliveries before
+
+    async def deliver_undelivered(self) -> None:
+        """Deliver what was released, rescued or has become due; while paused it would only come back."""
+        while seen := await self._database.read(_find_undelivered):
+            if not await self._deliver(seen):
+                return  # somebody else holds these rows just now: the next turn comes back
+
+    async def deliver_lost(self) -> None:
+        """Deliver again what was delivered a while ago and has not arrived, twice in a row.
+
+        Where a backend looks at all it holds, jobs are read that were delivered before: so none has arrived since.
+        """
+        backend = self._backends.get("rq")
+        began = time.monotonic()
+        if backend is None or began < self._look_at:
+            return
+        before = await self._database.read(self._delivered_before)
+        try:
+            has_arrived = await asyncio.to_thread(backend.look)
+        except ConnectionError:
+            return  # it cannot be told what is lost; what was doubted stays doubted
+        doubted: dict[str, int] = {}
+        after = ""
+        while seen := await self._waiting_since(before, after):
+            missing = [one for one in seen if not has_arrived(JobId(one.id), one.delivery)]
+            await self._deliver([one for one in missing if self._doubted.get(one.id) == one.delivery])
+            doubted |= {one.id: one.delivery for one in missing}
+            after = seen[-1].id
+        self._doubted = doubted
+        pause = 0.0 if doubted else self._redelivery_seconds / 2
+        self._look_at = time.monotonic() + max(pause, _LEISURE * (time.monotonic() - began))
+
+    def _delivered_before(self, connection: Connection) -> datetime:
+        return connection.execute(select(db_now(-self._redelivery_seconds))).scalar_one()
+
+    async def _waiting_since(self, before: datetime, after: str) -> Sequence[_Seen]:
+        """A page of jobs that were delivered to RQ before that time and still wait, by id."""
+        delivered = _delivered(before, after)
+        return await self._database.read(lambda connection: _find(connection, delivered, limit=_LOOK_BATCH))
+
+    async def _deliver(self, seen: Sequence[_Seen]) -> int:
+        """Deliver jobs as they were seen: the next delivery's number is committed before it is made; how many."""
+        numbered = await self._database.write(lambda connection: _number(connection, seen)) if seen else []
+        for name, backend in self._backends.items():
+            backend.deliver([job for job in numbered if job.backend == name])
+        return len(numbered)
+
+
+def undelivered() -> list[ColumnElement[bool]]:
+    """What is to be delivered now: a job that waits, is due and not held up, and was given to nobody."""
+    return [jobs.c.status == "pending", jobs.c.delivered_at.is_(None), claims.is_due(), ~claims.is_paused()]
+
+
+def _delivered(before: datetime, after: str) -> list[ColumnElement[bool]]:
+    """What waits at RQ and was delivered before that time, behind this id."""
+    waits = [jobs.c.status == "pending", beside(jobs.c.backend) == "rq"]
+    return [*waits, jobs.c.delivered_at < before, jobs.c.id > after]
+
+
+def _find_undelivered(connection: Connection) -> Sequence[_Seen]:
+    return _find(connection, undelivered(), limit=_BATCH)
+
+
+def _find(connection: Connection, conditions: Sequence[ColumnElement[bool]], *, limit: int) -> Sequence[_Seen]:
+    return connection.execute(select(*_SEEN).where(*conditions).order_by(jobs.c.id).limit(limit)).all()
+
+
+def _number(connection: Connection, seen: Sequence[_Seen]) -> list[Job]:
+    rows = [(one.id, one.fence, one.delivery) for one in seen]
+    as_seen = (tuple_(jobs.c.id, jobs.c.fence, jobs.c.delivery).in_(rows), jobs.c.status == "pending")
+    free = select(jobs.c.id).where(*as_seen).order_by(jobs.c.id).with_for_update(key_share=True, skip_locked=True)
+    statement = (
+        update(jobs)
+        .where(jobs.c.id.in_(select(free.cte("free").c.id)), *as_seen)
+        .values(delivery=jobs.c.delivery + 1, delivered_at=db_now())
+        .returning(*jobs.c)
+    )
+    return [transitions.job_of(row) for row in connection.execute(statement)]

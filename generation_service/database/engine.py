@@ -9,13 +9,14 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pydantic_core import to_json
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
@@ -27,7 +28,9 @@ from generation_service.database.grouping import Grouped
 from generation_service.errors import DatabaseUnavailable
 
 T = TypeVar("T")
+K = TypeVar("K")
 Unit = Callable[[Connection], T]
+Find = Callable[[Connection, Sequence[K]], Mapping[K, T]]
 
 # What PostgreSQL rolled back for reasons of timing alone: the unit may simply run again.
 _RERUN_SQLSTATES = frozenset({"55P03", "40P01", "40001"})  # lock timeout, deadlock, serialisation
@@ -68,15 +71,18 @@ class Database:
             self._writing = self._reading = _postgresql_engine(self.url, pool_size, idle_seconds)
         self._writers = ThreadPoolExecutor(1 if self._lock else pool_size, thread_name_prefix="db-write")
         self._readers = ThreadPoolExecutor(pool_size, thread_name_prefix="db-read")
-        self._looks: Grouped[Unit[Any], Any] = Grouped(_Reads(self, self._readers), _look_at_all)
+        self._look_ups: Grouped[_LookUp, Any] = Grouped(_Reads(self, self._readers), _look_up_all)
 
     async def write(self, unit: Unit[T]) -> T:
         """Run `unit` as one transaction on a thread and commit it; return what it returned."""
         return await asyncio.get_running_loop().run_in_executor(self._writers, self.write_now, unit)
 
-    async def look(self, unit: Unit[T]) -> T:
-        """Run `unit`, a short read, on a thread, in one transaction with those of others that look just now."""
-        found: T = await self._looks.add(unit)
+    async def look_up(self, find: Find[K, T], key: K) -> T:
+        """What `find`, a short read, has for `key`; it has something for each key that it is given.
+
+        Whoever looks something up just now is answered by the same transaction, and by the same call of `find`.
+        """
+        found: T = await self._look_ups.add(_LookUp(find, key))
         return found
 
     async def read(self, unit: Unit[T]) -> T:
@@ -144,8 +150,18 @@ class _Reads:
         self.readers.submit(call, *arguments)
 
 
-def _look_at_all(connection: Connection, units: Sequence[Unit[Any]]) -> list[Any]:
-    return [unit(connection) for unit in units]
+@dataclass(frozen=True, slots=True)
+class _LookUp:
+    find: Find[Any, Any]
+    key: Any
+
+
+def _look_up_all(connection: Connection, wanted: Sequence[_LookUp]) -> list[Any]:
+    keys: dict[Find[Any, Any], list[Any]] = {}
+    for one in wanted:
+        keys.setdefault(one.find, []).append(one.key)
+    found = {find: find(connection, list(dict.fromkeys(mine))) for find, mine in keys.items()}
+    return [found[one.find][one.key] for one in wanted]
 
 
 @contextmanager
@@ -193,12 +209,18 @@ def _lock_path(url: URL) -> Path:
     return path.with_name(path.name + ".lock")
 
 
+def _json(value: object) -> str:
+    """As `json.dumps`, a third of its time and half the length where it is Korean: letters stay letters."""
+    return to_json(value).decode()
+
+
 def _sqlite_engine(url: URL, *, writer: bool) -> Engine:
     engine = create_engine(
         url,
         poolclass=QueuePool,
         pool_size=2 if writer else 8,
         max_overflow=16,
+        json_serializer=_json,
         connect_args={"check_same_thread": False, "timeout": _SQLITE_BUSY_SECONDS, "cached_statements": 256},
     )
 
@@ -228,6 +250,7 @@ def _postgresql_engine(url: URL, pool_size: int, idle_seconds: float) -> Engine:
         pool_timeout=10,
         pool_pre_ping=False,
         pool_recycle=1800,
+        json_serializer=_json,
         connect_args={
             "options": options,
             "connect_timeout": _CONNECT_SECONDS,

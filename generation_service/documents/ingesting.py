@@ -4,10 +4,13 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, Select, String, select
 
 from generation_service.database import Database
+from generation_service.database.among import among
+from generation_service.database.rowsets import ROWS, built_once, rowset
 from generation_service.database.tables import documents, jobs
 from generation_service.documents import rows
 from generation_service.documents.model import Document
@@ -17,12 +20,6 @@ from generation_service.jobs.ports import StepRun
 
 _LOOK_SECONDS = 0.5  # how often a document that somebody else reads is looked at
 _STILL_READING = "still_processing"
-_DOCUMENTS = (
-    select(documents, jobs.c.status.label("holder_status"))
-    .outerjoin_from(documents, jobs, jobs.c.id == documents.c.held_by)
-    .where(documents.c.project_id == bindparam("project"))
-    .order_by(documents.c.id)
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,22 +75,18 @@ class Ingester:
                 return _report(seen.all, ingested, passed_over)
 
     async def _look(self, run: StepRun, project_id: str, passed_over: Mapping[str, str]) -> _Seen:
-        def unit(connection: Connection) -> _Seen:
-            there = connection.execute(_DOCUMENTS, {"project": project_id})
-            found = [(rows.document_of(row), row.holder_status) for row in there]
-            held = {
-                document.id
-                for document, holder_status in found
-                if document.status == "processing" and holder_status == "running" and document.held_by != run.job.id
-            }
-            unread = [document for document, _ in found if document.status in {"pending", "processing"}]
-            return _Seen(
-                all=[document for document, _ in found],
-                free=[document for document in unread if document.id not in held and document.id not in passed_over],
-                held=[document for document in unread if document.id in held],
-            )
-
-        return await self._database.look(unit)
+        found = await self._database.look_up(_find_documents, project_id)
+        held = {
+            document.id
+            for document, holder_status in found
+            if document.status == "processing" and holder_status == "running" and document.held_by != run.job.id
+        }
+        unread = [document for document, _ in found if document.status in {"pending", "processing"}]
+        return _Seen(
+            all=[document for document, _ in found],
+            free=[document for document in unread if document.id not in held and document.id not in passed_over],
+            held=[document for document in unread if document.id in held],
+        )
 
     async def _ingest(self, run: StepRun, document: Document, passed_over: dict[str, str]) -> bool:
         """Read one document; whether this run has read it."""
@@ -125,6 +118,30 @@ class Ingester:
 
         await run.write(unit)
         return taken
+
+
+_Found: TypeAlias = list[tuple[Document, str | None]]
+"""Documents, each with the status of the job that reads it."""
+
+
+def _find_documents(connection: Connection, project_ids: Sequence[str]) -> dict[str, _Found]:
+    """The documents of each project, in the order in which they came."""
+    found: dict[str, _Found] = {project_id: [] for project_id in project_ids}
+    for row in connection.execute(_documents(connection), {ROWS: [{"id": one} for one in project_ids]}):
+        document = rows.document_of(row)
+        found[document.project_id].append((document, row.holder_status))
+    return found
+
+
+@built_once
+def _documents(dialect: str) -> Select[Any]:
+    wanted = rowset(dialect, {"id": String(200)})
+    return (
+        select(documents, jobs.c.status.label("holder_status"))
+        .outerjoin_from(documents, jobs, jobs.c.id == documents.c.held_by)
+        .where(among(dialect, documents.c.project_id, select(wanted.c.id)))
+        .order_by(documents.c.id)
+    )
 
 
 def _report(found: Sequence[Document], ingested: int, passed_over: Mapping[str, str]) -> IngestReport:

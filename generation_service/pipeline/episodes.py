@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Insert, Integer, Select, String, Text, bindpa
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from generation_service.database import db_now
+from generation_service.database.among import among
 from generation_service.database.rowsets import ROWS, Columns, built_once, rowset
 from generation_service.database.tables import episodes, projects
 from generation_service.database.types import Json as JsonColumn
@@ -18,13 +19,6 @@ from generation_service.database.upsert import insert_if_absent
 from generation_service.jobs.ids import uuid7
 from generation_service.jobs.model import Job, JobId, Json
 from generation_service.pipeline.shapes import EarlierEpisode
-
-_LATEST = (
-    select(episodes.c.number, episodes.c.title, episodes.c.content["summary"].as_string().label("summary"))
-    .where(episodes.c.project_id == bindparam("project"))
-    .order_by(episodes.c.number.desc())
-    .limit(bindparam("most"))
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,11 +101,27 @@ def _insert(dialect: str) -> Insert:
     return insert(episodes).from_select([*given, "created_at"], select(*rowset(dialect, given).c, db_now()))
 
 
-def latest(connection: Connection, project_id: str, limit: int) -> list[EarlierEpisode]:
-    """The last `limit` episodes of a project, the oldest first."""
-    mine = connection.execute(_LATEST, {"project": project_id, "most": limit})
-    found = [EarlierEpisode(number=row.number, title=row.title, summary=row.summary or "") for row in mine]
-    return found[::-1]
+def latest_of(connection: Connection, project_ids: Sequence[str], limit: int) -> dict[str, list[EarlierEpisode]]:
+    """The last `limit` episodes of each of these projects, the oldest first."""
+    found: dict[str, list[EarlierEpisode]] = {project_id: [] for project_id in project_ids}
+    given = {ROWS: [{"id": project_id} for project_id in project_ids], "most": limit}
+    for row in connection.execute(_latest(connection), given):
+        episode = EarlierEpisode(number=row.number, title=row.title, summary=row.summary or "")
+        found[row.project_id].append(episode)
+    return found
+
+
+@built_once
+def _latest(dialect: str) -> Select[Any]:
+    wanted = rowset(dialect, {"id": String(200)})
+    summary = episodes.c.content["summary"].as_string().label("summary")
+    return (
+        select(episodes.c.project_id, episodes.c.number, episodes.c.title, summary)
+        .join_from(projects, episodes, episodes.c.project_id == projects.c.id)
+        .where(among(dialect, projects.c.id, select(wanted.c.id)))
+        .where(episodes.c.number > projects.c.episode_count - bindparam("most", type_=Integer()))  # there is no gap
+        .order_by(episodes.c.project_id, episodes.c.number)
+    )
 
 
 def episode_of_job(connection: Connection, job_id: str) -> Episode | None:

@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, delete, exists, select
+from sqlalchemy import Connection, Row, Select, String, delete, exists, select
 
 from generation_service.database import Database
+from generation_service.database.rowsets import ROWS, built_once, rowset
 from generation_service.database.tables import chunks
 from generation_service.database.upsert import upsert
 from generation_service.retrieval.model import NewChunk, Passage, SourceKind
@@ -22,12 +23,6 @@ COLUMNS = (
 )
 
 _KINDS: tuple[SourceKind, ...] = ("document", "job")
-_SOURCE_KINDS = select(
-    *(
-        exists().where(chunks.c.project_id == bindparam("project"), chunks.c.source_kind == kind).label(kind)
-        for kind in _KINDS
-    )
-)
 
 
 def prepare_chunks(chunks_to_add: Iterable[NewChunk]) -> list[Mapping[str, object]]:
@@ -60,10 +55,17 @@ def chunks_of(connection: Connection, source_kind: SourceKind, source_id: str) -
     return passages(connection, select(*COLUMNS).where(mine).order_by(chunks.c.ordinal))
 
 
-def source_kinds(connection: Connection, project_id: str) -> frozenset[SourceKind]:
-    """The kinds of sources that a project has any chunks of."""
-    row = connection.execute(_SOURCE_KINDS, {"project": project_id}).one()
-    return frozenset(kind for kind, there in zip(_KINDS, row, strict=True) if there)
+def source_kinds(connection: Connection, project_ids: Sequence[str]) -> dict[str, frozenset[SourceKind]]:
+    """The kinds of sources that each of these projects has any chunks of."""
+    rows = connection.execute(_source_kinds(connection), {ROWS: [{"id": one} for one in project_ids]})
+    return {row["id"]: frozenset(kind for kind in _KINDS if row[kind]) for row in rows.mappings()}
+
+
+@built_once
+def _source_kinds(dialect: str) -> Select[Any]:
+    wanted = rowset(dialect, {"id": String(200)}).c
+    there = (exists().where(chunks.c.project_id == wanted.id, chunks.c.source_kind == kind) for kind in _KINDS)
+    return select(wanted.id, *(one.label(kind) for one, kind in zip(there, _KINDS, strict=True)))
 
 
 async def project_chunks(

@@ -94,10 +94,12 @@ async def test_an_episode_is_found_by_its_job(database: Database) -> None:
 async def test_only_the_last_episodes_are_looked_back_on(database: Database) -> None:
     for _ in range(7):
         await save(database, "p")
+    await save(database, "q")
 
-    earlier = await database.read(lambda connection: episodes.latest(connection, "p", 5))
+    earlier = await database.read(lambda connection: episodes.latest_of(connection, ["p", "q", "none"], 5))
 
-    assert [(one.number, one.summary) for one in earlier] == [(number, "줄거리") for number in range(3, 8)]
+    assert {name: len(found) for name, found in earlier.items()} == {"p": 5, "q": 1, "none": 0}
+    assert [(one.number, one.summary) for one in earlier["p"]] == [(number, "줄거리") for number in range(3, 8)]
 
 
 @pytest.mark.parametrize("status", ["failed", "cancelled"])

@@ -54,7 +54,7 @@ class ContextStep:
         asked = recipe.brief(run.job.request, language.of_request(recipe, run.job.request))
         query = _query(asked)
         project_id = snapshot.project_id
-        there = await self._database.look(lambda connection: source_kinds(connection, project_id))
+        there = await self._database.look_up(source_kinds, project_id)
         read, found, learned = [], [], []
         if "document" in there:
             read = await project_chunks(self._database, project_id, _READ, ["document"])

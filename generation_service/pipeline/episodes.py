@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Insert, Integer, Select, String, Text, bindparam, insert, select, update
+from sqlalchemy import Connection, Insert, Integer, Select, String, Text, insert, select, update
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from generation_service.database import db_now
-from generation_service.database.among import among
 from generation_service.database.rowsets import ROWS, Columns, built_once, rowset
 from generation_service.database.tables import episodes, projects
 from generation_service.database.types import Json as JsonColumn
@@ -104,8 +103,8 @@ def _insert(dialect: str) -> Insert:
 def latest_of(connection: Connection, project_ids: Sequence[str], limit: int) -> dict[str, list[EarlierEpisode]]:
     """The last `limit` episodes of each of these projects, the oldest first."""
     found: dict[str, list[EarlierEpisode]] = {project_id: [] for project_id in project_ids}
-    given = {ROWS: [{"id": project_id} for project_id in project_ids], "most": limit}
-    for row in connection.execute(_latest(connection), given):
+    wanted = [{"id": project_id, "back": back} for project_id in project_ids for back in range(limit)]
+    for row in connection.execute(_latest(connection), {ROWS: wanted}):
         episode = EarlierEpisode(number=row.number, title=row.title, summary=row.summary or "")
         found[row.project_id].append(episode)
     return found
@@ -113,13 +112,13 @@ def latest_of(connection: Connection, project_ids: Sequence[str], limit: int) ->
 
 @built_once
 def _latest(dialect: str) -> Select[Any]:
-    wanted = rowset(dialect, {"id": String(200)})
+    wanted = rowset(dialect, {"id": String(200), "back": Integer()}).c
     summary = episodes.c.content["summary"].as_string().label("summary")
     return (
         select(episodes.c.project_id, episodes.c.number, episodes.c.title, summary)
-        .join_from(projects, episodes, episodes.c.project_id == projects.c.id)
-        .where(among(dialect, projects.c.id, select(wanted.c.id)))
-        .where(episodes.c.number > projects.c.episode_count - bindparam("most", type_=Integer()))  # there is no gap
+        .where(projects.c.id == wanted.id)
+        # There is no gap, and an equation is what a planner knows an index for.
+        .where(episodes.c.project_id == projects.c.id, episodes.c.number == projects.c.episode_count - wanted.back)
         .order_by(episodes.c.project_id, episodes.c.number)
     )
 

@@ -38,6 +38,7 @@ from generation_service.jobs.model import IdempotencyKey, JobId, NewJob
 from generation_service.jobs.ports import StepOutcome, StepRun
 from generation_service.jobs.queries import JobFilter
 from generation_service.jobs.routing import Mode, Rollout
+from generation_service.pipeline import episodes
 from generation_service.switching import alerting, outcome, state, sync
 from scripts.benchmarks.tables_fill import OWNER, Past, fill
 from tests.support.plans import Watched, watched
@@ -231,6 +232,7 @@ READS: dict[str, Callable[[Connection, Middle], Any]] = {
     "moved by a switch": lambda c, _: outcome._moved(c, SWITCH),
     "failed since a switch": lambda c, _: outcome._failed(c, SWITCH),
     "a heartbeat's look": lambda c, _: heartbeat._still_held(c, running(c)),
+    "earlier episodes": lambda c, _: episodes.latest_of(c, ["p1", "p2", "none"], 5),
 }
 WRITES: dict[str, Callable[[Connection, Middle], Any]] = {
     "claim": lambda c, _: claims.claim_waiting(c, "background_tasks", BY, KINDS, 16),

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -61,13 +62,25 @@ class Grouped(Generic[M, R]):
     `apply` with a single member waits for locks as long as it must, and never answers ALONE. As any
     unit of work it may run more than once. A member whose caller was cancelled before its turn is left out.
     `abreast` groups may be under way at a time; with more than one, members need not be committed in their order.
+    While members come close together, groups begin `pace_seconds` apart at least: a few large ones cost less than
+    many small ones. Whoever comes alone waits for nobody.
     """
 
-    def __init__(self, database: Transactions, apply: Apply[M, R], *, most: int = 128, abreast: int = 1) -> None:
+    def __init__(
+        self,
+        database: Transactions,
+        apply: Apply[M, R],
+        *,
+        most: int = 128,
+        abreast: int = 1,
+        pace_seconds: float = 0.0,
+    ) -> None:
         self._database = database
         self._apply = apply
         self._most = most
         self._abreast = abreast
+        self._pace_seconds = pace_seconds
+        self._next_at = 0.0  # monotonic: no group takes its members before
         self._pending: deque[_Waiting[M, R]] = deque()
         self._under_way = 0  # groups
         self._gathering = False  # one of these has not taken its members yet
@@ -97,6 +110,15 @@ class Grouped(Generic[M, R]):
         return True
 
     def _begin(self) -> None:
+        """Have a group committed, in its time; from any thread."""
+        pause = self._next_at - time.monotonic()
+        if pause > 0:
+            # A thread of its own: what writes to SQLite is one thread, and others need it meanwhile.
+            threading.Timer(pause, self._begin_now).start()
+        else:
+            self._begin_now()
+
+    def _begin_now(self) -> None:
         try:
             self._database.begin_write(self._commit_next)
         except RuntimeError:  # it was closed: nobody may wait for ever
@@ -110,6 +132,7 @@ class Grouped(Generic[M, R]):
         with self._lock:
             taken = [self._pending.popleft() for _ in range(min(len(self._pending), self._most))]
             self._gathering = False
+            self._next_at = time.monotonic() + self._pace_seconds if len(taken) > 1 else 0.0
         group = [one for one in taken if not one.answer.cancelled()]
         try:
             if group:

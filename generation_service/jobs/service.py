@@ -27,6 +27,8 @@ class Cancelled:
 
 # While the server is busy with one group, the process makes the next.
 _ABREAST = 2
+# An answer comes that much later under load, and the process has half as much to do.
+_PACE_SECONDS = 0.02
 
 
 class Jobs:
@@ -40,7 +42,9 @@ class Jobs:
         self._wakeups = wakeups
         self.admission = admission
         abreast = _ABREAST if database.dialect == "postgresql" else 1
-        self._submissions: Grouped[Submission, Submitted] = Grouped(database, self._submit_all, abreast=abreast)
+        self._submissions: Grouped[Submission, Submitted] = Grouped(
+            database, self._submit_all, abreast=abreast, pace_seconds=_PACE_SECONDS
+        )
 
     async def submit(
         self, wanted: NewJob, *, key: IdempotencyKey | None = None, within: Effect | None = None

@@ -2,12 +2,12 @@
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from sqlalchemy import Connection, event, func, insert, select
 
-from generation_service.database import Database, db_now
+from generation_service.database import Database, db_now, grouping
 from generation_service.database.grouping import ALONE, Answer, Grouped
 from generation_service.database.tables import pruned_jobs
 from generation_service.errors import DatabaseClosed, DatabaseUnavailable
@@ -184,3 +184,49 @@ async def test_two_groups_may_go_abreast_where_the_database_can(postgresql_datab
     await asyncio.sleep(0)  # its group begins
 
     assert await asyncio.gather(first, grouped.add("second")) == ["first", "second"]
+
+
+class Pauses:
+    """Stands in for `threading.Timer`: what waits goes on when it is told to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.seconds: list[float] = []
+        self.go_on: Callable[[], None] = lambda: None
+        self.began = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        monkeypatch.setattr(grouping.threading, "Timer", self)
+
+    def __call__(self, seconds: float, go_on: Callable[[], None]) -> "Pauses":
+        self.seconds.append(seconds)
+        self.go_on = go_on
+        return self
+
+    def start(self) -> None:
+        self._loop.call_soon_threadsafe(self.began.set)
+
+
+async def test_while_members_come_close_together_groups_keep_a_pace(
+    writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses = Pauses(monkeypatch)
+    grouped = Grouped(writer.database, writer.apply, pace_seconds=30.0)
+    await asyncio.gather(grouped.add("first"), grouped.add("second"))
+
+    third = grouped.add("third")
+    await pauses.began.wait()
+    fourth = grouped.add("fourth")
+    pauses.go_on()
+    await asyncio.gather(third, fourth)
+
+    assert writer.groups == [["first", "second"], ["third", "fourth"]]
+    assert [0 < seconds <= 30 for seconds in pauses.seconds] == [True]
+
+
+async def test_whoever_comes_alone_waits_for_no_pace(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses = Pauses(monkeypatch)
+    grouped = Grouped(writer.database, writer.apply, pace_seconds=30.0)
+
+    for name in ("first", "second", "third"):
+        await grouped.add(name)
+
+    assert (writer.groups, pauses.seconds) == ([["first"], ["second"], ["third"]], [])

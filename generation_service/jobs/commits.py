@@ -9,6 +9,7 @@ transaction to itself.
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 from sqlalchemy import ARRAY, Connection, String, any_, bindparam, select
@@ -16,7 +17,7 @@ from sqlalchemy import ARRAY, Connection, String, any_, bindparam, select
 from generation_service.database import Database
 from generation_service.database.grouping import ALONE, Answer, Grouped
 from generation_service.database.tables import jobs
-from generation_service.errors import DatabaseUnavailable
+from generation_service.errors import DatabaseUnavailable, Fenced
 from generation_service.jobs import checkpoints, claims, settlement
 from generation_service.jobs.checkpoints import Write
 from generation_service.jobs.claims import Wanted
@@ -24,6 +25,7 @@ from generation_service.jobs.model import Claim, Job, JobId
 from generation_service.jobs.persistence import until_available
 from generation_service.jobs.ports import JobKind
 from generation_service.jobs.settlement import Completed
+from generation_service.jobs.transitions import find_job
 
 Landed: TypeAlias = Callable[[Connection], int | None]
 """Looks up a run's own row after a COMMIT whose answer was lost: the number of its last event; None: not committed."""
@@ -54,9 +56,10 @@ _Member: TypeAlias = Wanted | _Written | Completed
 
 
 class Commits:
-    """Commits for the runs of one process. Members keep their order; those of one job must be awaited in turn."""
+    """Commits for the runs of one process. A run awaits each of its commits; those of several runs have no order."""
 
     def __init__(self, database: Database, kinds: Mapping[str, JobKind]) -> None:
+        self._database = database
         self._kinds = kinds
         abreast = _ABREAST if database.dialect == "postgresql" else 1
         self._group: Grouped[_Member, Any] = Grouped(database, self._apply, abreast=abreast)
@@ -84,7 +87,21 @@ class Commits:
 
     async def complete(self, completed: Completed) -> Job:
         """End a run that has committed all its steps, however long the database is away. Raises Fenced."""
-        job: Job = await until_available(lambda: self._group.add(completed))
+        job: Job
+        try:
+            job = await self._group.add(completed)
+        except DatabaseUnavailable:
+            try:
+                job = await until_available(lambda: self._group.add(completed))
+            except Fenced:  # by its own ending, where that was committed and only its answer was lost
+                job = await self._ended(completed.claim)
+        return job
+
+    async def _ended(self, claim: Claim) -> Job:
+        """The job, where this claim has completed it. Raises Fenced."""
+        job = await until_available(lambda: self._database.read(partial(find_job, job_id=claim.id)))
+        if job is None or (job.status, job.fence) != ("completed", claim.fence):
+            raise Fenced(claim.id, claim.fence)
         return job
 
     def _apply(self, connection: Connection, members: Sequence[_Member]) -> Sequence[Answer[Any]]:
@@ -99,9 +116,8 @@ class Commits:
             answers |= _answers(wanted, claims.claim_all(connection, wanted, self._kinds))
         if written := [one for one in joined if isinstance(one, _Written)]:
             answers |= _answers(written, checkpoints.write_all(connection, [one.write for one in written]))
-        if completed := [
-            one for one in joined if isinstance(one, Completed)
-        ]:  # last: it counts, and counters come last
+        # Last, for endings are counted, and counters are the last that a transaction locks.
+        if completed := [one for one in joined if isinstance(one, Completed)]:
             answers |= _answers(completed, settlement.complete_all(connection, completed, self._kinds))
         return [answers.get(id(one), ALONE) for one in members]
 

@@ -2,8 +2,9 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,10 +13,11 @@ from sqlalchemy import Connection, select, text
 from generation_service.database import Database
 from generation_service.database.tables import usage
 from generation_service.errors import DatabaseClosed, DatabaseUnavailable, PermanentError
-from generation_service.jobs import checkpoints, claims
+from generation_service.jobs import checkpoints, claims, commits
 from generation_service.jobs.checkpoints import EndedStep, StepPlace, Write
 from generation_service.jobs.claims import Claimant, Wanted
 from generation_service.jobs.model import Usage
+from generation_service.jobs.persistence import until_available
 from generation_service.jobs.ports import StepOutcome, StepRun
 from tests.support.toy import Core, ToyKind, nothing
 
@@ -72,6 +74,31 @@ async def test_whichever_answer_is_lost_every_step_runs_once_and_events_have_no_
     assert [kind for kind, _ in events].count("completed") == 1
     assert [data["step"] for kind, data in events if kind == "step" and data["status"] == "completed"] == ["one", "two"]
     assert sum(kind == "token" for kind, _ in events) == 4
+
+
+@pytest.mark.parametrize("taken_away", [False, True])
+async def test_a_run_whose_ending_was_committed_has_completed_though_the_answer_was_lost(
+    database: Database, monkeypatch: pytest.MonkeyPatch, *, taken_away: bool
+) -> None:
+    core = Core(database, ToyKind({"one": nothing}))
+    job = await core.submit()
+    flaky = Flaky(database, nth=4, committed=not taken_away)  # 1 claim, 2 start of the step, 3 its commit, 4 the ending
+    monkeypatch.setattr(database, "write_now", flaky)
+    if taken_away:
+        monkeypatch.setattr(commits, "until_available", partial(_after, lambda: core.jobs.cancel(job.id)))
+
+    await core.executor.execute(job.id, "background_tasks")
+
+    outcomes = [dict(labels).get("outcome") for (_, labels) in core.telemetry.totals.take()]
+    assert flaky.lost
+    assert [one for one in outcomes if one] == ["fenced" if taken_away else "completed"]
+
+
+async def _after(
+    first: Callable[[], Awaitable[object]], commit: Callable[[], Awaitable[Any]], until_available: Any = until_available
+) -> Any:
+    await first()
+    return await until_available(commit)
 
 
 class Held:

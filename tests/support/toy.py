@@ -80,6 +80,7 @@ class Core:
         policy = RetryPolicy(base_seconds=0.0, max_seconds=0.0)
         wakeups = self.wakeups = InProcessWakeups()
         self.database, self.kind, self.kinds, self.policy = database, kind, kinds, policy
+        self.telemetry = JobTelemetry()
         self.heartbeat = Heartbeat(database=database, lease_seconds=lease_seconds)
         self.jobs = Jobs(
             database=database,
@@ -95,7 +96,7 @@ class Core:
             limits=Limits(lease_seconds=lease_seconds, run_seconds=60.0, step_seconds=30.0),
             policy=policy,
             wakeups=wakeups,
-            listener=JobTelemetry(),
+            listener=self.telemetry,
         )
         self.recovery = Recovery(
             process=name,

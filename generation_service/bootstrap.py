@@ -4,10 +4,11 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 from sqlalchemy import Connection
 
@@ -15,7 +16,7 @@ from generation_service.bootstrap_documents import Library, build_documents, bui
 from generation_service.bootstrap_jobs import admission_of, build_executor, build_kinds, build_recovery, build_wakeups
 from generation_service.bootstrap_operations import Role, Shared, Trial, build_operations, build_processes
 from generation_service.database import Database, totals
-from generation_service.documents import Documents, ObjectSweeper
+from generation_service.documents import Documents
 from generation_service.errors import DatabaseUnavailable
 from generation_service.jobs import schedules
 from generation_service.jobs.execution import Executor
@@ -31,7 +32,7 @@ from generation_service.jobs.service import Jobs
 from generation_service.jobs.signs import Sign, Signs, waits_for
 from generation_service.llm import LanguageModel, open_model
 from generation_service.objects import ObjectStore
-from generation_service.programs import Programs, RetryRules, Upkeep
+from generation_service.programs import Programs, RetryRules
 from generation_service.search import SearchProvider, open_search
 from generation_service.settings import Settings
 from generation_service.switching import switches
@@ -52,6 +53,14 @@ from workers.rq_view import RedisView
 _TICK_SECONDS = 5.0
 _TOTALS_SECONDS = 1.0
 _OVERDUE_SECONDS = 60.0  # while RQ's ticker is the one to fire, ours waits this long for it
+
+
+class _Loop(Protocol):
+    """What goes on in the background of a process."""
+
+    def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
 
 
 @dataclass(kw_only=True)
@@ -93,54 +102,63 @@ class Runtime:
         Notices of switches are waited for beside it, and NOTICE_SECONDS longer: a supervisor's patience is bounded.
         """
         await self.database.write(self._declare)
-        if self.role in {"api", "worker"}:
+        if self._works:
             await self.library.begin_index(self.database, self.jobs.admission)
-        processes, restarts = self.operations.processes, self.operations.restarts
         if self.role != "tool":
-            await processes.start()
+            await self.operations.processes.start()
         self.wakeups.start()
         self.heartbeat.start()
-        counting = Loop(name="totals", turn=self._store_totals, pause_seconds=_TOTALS_SECONDS)
-        ticker = Loop(
-            name="ticker", turn=partial(self._tick, self.signs.add(schedules.is_any_due())), pause_seconds=_TICK_SECONDS
-        )
-        state = StateFollower(database=self.database, release_all=self.heartbeat.release_all, signs=self.signs)
-        switchover, triggers = self.operations.switchover, self.operations.triggers
-        under_way = self.signs.add(switches.is_under_way())
-        watch = Watch(switchover=switchover, triggers=triggers, under_way=under_way, acts=self.role == "api")
-        teller = AlertTeller(database=self.database, webhook_url=self.settings.alert_webhook_url, signs=self.signs)
-        upkeep = build_upkeep(self.settings, self.database, self.jobs, self.adapter, self.signs)
-        own: list[Recovery | Loop | StateFollower | Watch | ObjectSweeper | AlertTeller | Upkeep]
-        own = [self.recovery, ticker, counting, state, watch, self.library.sweeper, teller, upkeep]
-        loops = own if self.role in {"api", "worker"} else []
+        loops = self._build_loops() if self._works else []
         for loop in loops:
             loop.start()
         if self.role == "api":
             self.background.start()
-            restarts.start()
-        processes.enter("serving")
+            self.operations.restarts.start()
+        self.operations.processes.enter("serving")
         try:
             yield self
         finally:
-            processes.enter("draining")
-            grace_seconds = self.settings.shutdown_grace_seconds
-            closed_by = time.monotonic() + grace_seconds + NOTICE_SECONDS
-            await self.background.stop(grace_seconds)
-            for loop in loops:
-                await loop.stop()
-            await switchover.close(max(closed_by - time.monotonic(), 0.0))  # the last ones come with the loops' end
-            await self.heartbeat.stop()
-            await self.operations.ledger.close()
-            with contextlib.suppress(DatabaseUnavailable):  # metrics only
-                await self._store_totals()
-            await self.model.aclose()
-            await self.library.aclose()
-            await self.search.aclose()
-            if self.role == "api":
-                await restarts.stop()
-            if self.role != "tool":
-                await processes.stop()
-            await asyncio.to_thread(self.close)
+            self.operations.processes.enter("draining")
+            await self._stop(loops)
+
+    @property
+    def _works(self) -> bool:
+        """Whether this process runs jobs, and so has its part in the upkeep of all of them."""
+        return self.role in {"api", "worker"}
+
+    def _build_loops(self) -> list[_Loop]:
+        due, under_way = self.signs.add(schedules.is_any_due()), self.signs.add(switches.is_under_way())
+        switchover, triggers = self.operations.switchover, self.operations.triggers
+        return [
+            self.recovery,
+            Loop(name="ticker", turn=partial(self._tick, due), pause_seconds=_TICK_SECONDS),
+            Loop(name="totals", turn=self._store_totals, pause_seconds=_TOTALS_SECONDS),
+            StateFollower(database=self.database, release_all=self.heartbeat.release_all, signs=self.signs),
+            Watch(switchover=switchover, triggers=triggers, under_way=under_way, acts=self.role == "api"),
+            self.library.sweeper,
+            AlertTeller(database=self.database, webhook_url=self.settings.alert_webhook_url, signs=self.signs),
+            build_upkeep(self.settings, self.database, self.jobs, self.adapter, self.signs),
+        ]
+
+    async def _stop(self, loops: Sequence[_Loop]) -> None:
+        grace_seconds = self.settings.shutdown_grace_seconds
+        closed_by = time.monotonic() + grace_seconds + NOTICE_SECONDS
+        await self.background.stop(grace_seconds)
+        for loop in loops:
+            await loop.stop()
+        # The last notices come with the loops' end.
+        await self.operations.switchover.close(max(closed_by - time.monotonic(), 0.0))
+        await self.heartbeat.stop()
+        await self.operations.ledger.close()
+        with contextlib.suppress(DatabaseUnavailable):  # metrics only
+            await self._store_totals()
+        for part in (self.model, self.library, self.search):
+            await part.aclose()
+        if self.role == "api":
+            await self.operations.restarts.stop()
+        if self.role != "tool":
+            await self.operations.processes.stop()
+        await asyncio.to_thread(self.close)
 
     def begin_drain(self) -> None:
         """Take nothing new: this process is about to end."""

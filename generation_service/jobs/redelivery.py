@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Float, Row, Select, bindparam, select, tuple_, update
 
 from generation_service.database import Database, db_now
 from generation_service.database.tables import jobs
@@ -46,16 +46,28 @@ class Redelivery:
         """Deliver again what was delivered a while ago and has not arrived, twice in a row.
 
         Where a backend looks at all it holds, jobs are read that were delivered before: so none has arrived since.
+        Mostly none waits for so long, and then the backend is not asked.
         """
         backend = self._backends.get("rq")
         began = time.monotonic()
         if backend is None or began < self._look_at:
             return
-        before = await self._database.read(self._delivered_before)
+        before, any_waits = await self._database.read(self._delivered_before)
         try:
-            has_arrived = await asyncio.to_thread(backend.look)
+            doubted = await self._find_lost(backend, before) if any_waits else {}
         except ConnectionError:
             return  # it cannot be told what is lost; what was doubted stays doubted
+        self._doubted = doubted
+        pause = 0.0 if doubted else self._redelivery_seconds / 2
+        self._look_at = time.monotonic() + max(pause, _LEISURE * (time.monotonic() - began))
+
+    async def _find_lost(self, backend: DeliveryBackend, before: datetime) -> dict[str, int]:
+        """Deliver what was missing last time and is so still; job -> delivery of all that is missing now.
+
+        `before` is a time before now, so that what is delivered meanwhile is not taken for missing.
+        Raises ConnectionError.
+        """
+        has_arrived = await asyncio.to_thread(backend.look)
         doubted: dict[str, int] = {}
         after = ""
         while seen := await self._waiting_since(before, after):
@@ -63,12 +75,12 @@ class Redelivery:
             await self._deliver([one for one in missing if self._doubted.get(one.id) == one.delivery])
             doubted |= {one.id: one.delivery for one in missing}
             after = seen[-1].id
-        self._doubted = doubted
-        pause = 0.0 if doubted else self._redelivery_seconds / 2
-        self._look_at = time.monotonic() + max(pause, _LEISURE * (time.monotonic() - began))
+        return doubted
 
-    def _delivered_before(self, connection: Connection) -> datetime:
-        return connection.execute(select(db_now(-self._redelivery_seconds))).scalar_one()
+    def _delivered_before(self, connection: Connection) -> tuple[datetime, bool]:
+        """The time before which a delivery is old, and whether a job waits that was delivered before it."""
+        before, any_waits = connection.execute(_OLD, {"seconds": -self._redelivery_seconds}).one()
+        return before, any_waits
 
     async def _waiting_since(self, before: datetime, after: str) -> Sequence[_Seen]:
         """A page of jobs that were delivered to RQ before that time and still wait, by id."""
@@ -90,8 +102,22 @@ def undelivered() -> list[ColumnElement[bool]]:
 
 def _delivered(before: datetime, after: str) -> list[ColumnElement[bool]]:
     """What waits at RQ and was delivered before that time, behind this id."""
-    waits = [jobs.c.status == "pending", beside(jobs.c.backend) == "rq"]
-    return [*waits, jobs.c.delivered_at < before, jobs.c.id > after]
+    return [*_at_rq(before), jobs.c.id > after]
+
+
+def _at_rq(before: Any) -> list[ColumnElement[bool]]:
+    """What waits at RQ and was delivered before a time, or an expression of one."""
+    return [jobs.c.status == "pending", beside(jobs.c.backend) == "rq", jobs.c.delivered_at < before]
+
+
+def _old() -> Select[Any]:
+    """The time that is `seconds` from now, and whether a job waits at RQ that was delivered before it."""
+    moment = select(db_now(bindparam("seconds", type_=Float())).label("before")).cte("moment")
+    waits = select(jobs.c.id).where(*_at_rq(moment.c.before)).exists()
+    return select(moment.c.before, waits)
+
+
+_OLD = _old()  # asked for every few seconds, also while nothing happens: built once
 
 
 def _find_undelivered(connection: Connection) -> Sequence[_Seen]:

@@ -213,6 +213,47 @@ async def test_a_backend_that_cannot_tell_gets_nothing_again(database: Database)
     assert post.delivered == []
 
 
+async def test_while_nothing_waits_for_long_the_backend_is_not_asked(database: Database) -> None:
+    post = Post()
+    core = Core(database, ToyKind({"one": nothing}), backends={"rq": post})
+    job = await core.submit()
+    delivered = [("rq", -60, "running"), ("background_tasks", -60, "pending"), ("rq", 60, "pending")]
+    for backend, seconds, status in delivered:
+        changes = {"backend": backend, "delivered_at": db_now(seconds), "status": status, "lease_until": db_now(60)}
+        database.write_now(lambda connection, changes=changes: connection.execute(update(jobs).values(**changes)))
+        core.recovery._redelivery._look_at = 0.0
+        await recover(core)
+        assert post.looks == 0, (backend, seconds, status)
+
+    database.write_now(lambda connection: connection.execute(update(jobs).values(delivered_at=db_now(-60))))
+    post.lost = {job.id}
+    await look(core, post)
+    assert (post.looks, post.delivered) == (1, [])
+
+
+async def test_what_has_arrived_meanwhile_is_doubted_no_more(database: Database) -> None:
+    """That a delivery was missing once says nothing of the job once it has waited nowhere for a while."""
+    post = Post()
+    core = Core(database, ToyKind({"one": nothing}), backends={"rq": post})
+    job = await core.submit()
+    post.lost = {job.id}
+
+    async def turn(status: str, looks: int) -> None:
+        changes = {"backend": "rq", "delivered_at": db_now(-60), "status": status, "lease_until": db_now(60)}
+        database.write_now(lambda connection: connection.execute(update(jobs).values(**changes)))
+        core.recovery._redelivery._look_at = 0.0
+        await recover(core)
+        assert post.looks == looks
+
+    await turn("pending", 1)
+    await turn("running", 1)
+    await turn("pending", 2)
+    assert post.delivered == []
+
+    await turn("pending", 3)
+    assert post.delivered == [(job.id, 2)]
+
+
 async def test_a_retry_is_delivered_when_it_is_due_and_not_before(database: Database) -> None:
     post = Post()
     core = Core(database, ToyKind({"one": nothing}), backends={"rq": post})

@@ -1,6 +1,7 @@
 """A uvicorn server that tells its application when it is asked to end, while streams can still end in peace."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from socket import socket
 from types import FrameType
@@ -14,6 +15,9 @@ from uvicorn.server import Server
 # is told to come back over another connection, so that what is closed then are those that nobody uses.
 _LAST_REQUESTS_SECONDS = 1.0
 
+_TICK_SECONDS = 1.0  # so often the Date of answers is renewed
+_RENEW_DATE = 0  # the count of a tick at which uvicorn does that
+
 
 class DrainingServer(Server):
     """The lifespan state of the application may hold `begin_drain`, a function without arguments.
@@ -23,8 +27,27 @@ class DrainingServer(Server):
     """
 
     def __init__(self, config: Config) -> None:
-        super().__init__(config)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._told = asyncio.Event()  # that it should exit
+        super().__init__(config)
+
+    @property
+    def should_exit(self) -> bool:
+        """Whether it is asked to end; may be set from any thread, and in a signal's handler."""
+        return self._should_exit
+
+    @should_exit.setter
+    def should_exit(self, asked: bool) -> None:
+        self._should_exit = asked
+        if asked and self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: it has ended
+                self._loop.call_soon_threadsafe(self._told.set)
+
+    async def main_loop(self) -> None:
+        """As uvicorn's, which looks ten times a second whether it should exit: here it is told."""
+        while not await self.on_tick(_RENEW_DATE):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._told.wait(), _TICK_SECONDS)
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
         """Start the application, then listen."""
@@ -32,7 +55,7 @@ class DrainingServer(Server):
         await super().startup(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin the drain at the signal itself; `shutdown` follows within a tenth of a second."""
+        """Begin the drain at the signal itself; `shutdown` follows at once."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._begin_drain)
         super().handle_exit(sig, frame)

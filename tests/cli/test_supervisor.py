@@ -247,6 +247,38 @@ async def test_whoever_was_just_accepted_when_the_drain_begins_is_answered() -> 
     assert answer.startswith(b"HTTP/1.1 200")
 
 
+async def test_a_server_that_is_told_to_end_waits_for_no_tick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("generation_service.cli.draining._TICK_SECONDS", 3600.0)
+    monkeypatch.setattr("generation_service.cli.draining._LAST_REQUESTS_SECONDS", 0.0)
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    server = DrainingServer(Config(application(), lifespan="on", log_config=None))
+    serving = asyncio.create_task(server._serve([listener]))
+    async with asyncio.timeout(20):
+        while not server.started:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.01)
+        for _ in range(10):
+            await asyncio.sleep(0)  # it waits for its next tick by now
+        await asyncio.to_thread(server.handle_exit, signal.SIGTERM, None)
+        await serving
+
+
+async def test_the_date_of_answers_goes_with_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("generation_service.cli.draining._TICK_SECONDS", 0.01)
+    server = DrainingServer(Config(application(), lifespan="on", log_config=None))
+    server.config.load()
+    days = iter(range(1_000_000))
+    monkeypatch.setattr("uvicorn.server.time.time", lambda: next(days) * 86_400.0)
+    running = asyncio.create_task(server.main_loop())
+    seen: set[bytes] = set()
+    async with asyncio.timeout(20):
+        while len(seen) < 3:
+            await asyncio.sleep(0.01)
+            seen |= {value for name, value in server.server_state.default_headers if name == b"date"}
+        server.should_exit = True
+        await running
+
+
 async def test_a_notice_that_nobody_takes_does_not_outlast_a_supervisors_patience(
     settings_for: SettingsFor, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

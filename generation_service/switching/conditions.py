@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Select, bindparam, select
 
 from generation_service.database import db_now
 from generation_service.database.operations import processes
-from generation_service.database.tables import events, jobs
+from generation_service.database.tables import events, jobs, service_state
 from generation_service.database.types import beside
 from generation_service.jobs import claims
 from generation_service.jobs.model import Json
@@ -17,9 +17,12 @@ from generation_service.jobs.routing import PINNED_KINDS, Mode
 from generation_service.settings import Settings
 from generation_service.switching import user_reports
 from generation_service.switching.figures import ALIVE_SECONDS, ANSWERING, mean_answer_seconds, performance_ratio
-from generation_service.switching.observations import redis_seen
+from generation_service.switching.observations import SEEN, redis_seen_in
 from generation_service.switching.processes import ProcessView
-from generation_service.switching.state import read_state
+from generation_service.switching.state import RESUMED_AT
+
+FIRED_STATE = "triggers"
+"""The name of the row of when each trigger fired last."""
 
 _OLDEST_LOOKED_AT = 200  # waiting jobs, by acceptance: the one that has waited longest is among them
 _CRASHED_FOR_SECONDS = 2 * ALIVE_SECONDS  # who was only held up has written its row again before that
@@ -36,19 +39,35 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What a measurement may need besides the database, and what several of them would read.
+    """What a measurement may need besides the database, and what is read for all of them at once.
 
-    The mode in force, the time, when a pause was last ended, the processes that live, this host's memory,
-    the last ledger.
+    The mode in force, the facts, the processes that live, this host's memory, the last ledger.
     """
 
     settings: Settings
     mode: Mode
-    now: datetime
-    resumed_at: datetime | None
+    facts: "Facts"
     alive: Sequence[ProcessView]
     memory_percent: float
     ledger_faults: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What one statement tells: the time, and of each condition whether there may be anything to measure.
+
+    When a pause was last ended, and whether one is in force; what was seen of Redis; when each trigger fired;
+    how many reports of users came lately; whether any worker has crashed, and whether any job waits for RQ.
+    """
+
+    now: datetime
+    resumed_at: datetime | None
+    paused: bool
+    redis: Mapping[str, Any] | None
+    fired: Mapping[str, Any] | None
+    reports: int
+    any_crashed: bool
+    any_waits: bool
 
 
 Measure = Callable[[Connection, Surroundings], Reading]
@@ -110,16 +129,18 @@ def _condition(
     )
 
 
-def _redis(connection: Connection, around: Surroundings) -> Reading:
-    seen = redis_seen(connection, now=around.now)
+def _redis(connection: Connection, around: Surroundings) -> Reading:  # noqa: ARG001 - the shape of a measurement
+    seen = redis_seen_in(around.facts.redis, around.facts.now)
     evidence = {"failing_since": _text(seen.failing_since), "reached_at": _text(seen.reached_at)}
     return Reading(value=round(seen.failing.total_seconds(), 1), evidence=evidence)
 
 
 def _crashes(connection: Connection, around: Surroundings) -> Reading:
     """Worker processes that fell silent without a goodbye, within the window and since this mode began."""
+    if not around.facts.any_crashed:
+        return Reading(evidence={"processes": []})
     window = timedelta(seconds=around.settings.rollback_on_crashes_window_seconds)
-    since = max(around.now - window, around.mode.since)
+    since = max(around.facts.now - window, around.mode.since)
     names = list(connection.execute(_CRASHED, {"since": since}).scalars())
     return Reading(value=len(names), evidence={"processes": names[:10]})
 
@@ -130,11 +151,11 @@ def _waiting(connection: Connection, around: Surroundings) -> Reading:
     A job waits since its last event, or since it became due: when it was accepted says little of one that was
     released or retried. It waits for RQ only since RQ could have run it: see `_could_run_since`.
     """
-    could_run = _could_run_since(connection, around)
-    if could_run is None:
+    could_run = _could_run_since(around)
+    if could_run is None or not around.facts.any_waits:
         return Reading()
     waits = {
-        row.id: around.now - max(row.due_at or row.created_at, row.created_at, could_run)
+        row.id: around.facts.now - max(row.due_at or row.created_at, row.created_at, could_run)
         for row in connection.execute(_OLDEST)
     }
     if not waits:
@@ -143,44 +164,55 @@ def _waiting(connection: Connection, around: Surroundings) -> Reading:
     return Reading(value=round(waits[job_id].total_seconds(), 1), evidence={"job_id": job_id})
 
 
+def _waits_for_rq() -> Select[Any]:
+    """The due jobs that wait for RQ."""
+    waiting = [jobs.c.status == "pending", beside(jobs.c.backend) == "rq", jobs.c.kind.not_in(PINNED_KINDS)]
+    return select(jobs.c.id, jobs.c.seq, jobs.c.due_at).where(*waiting, claims.is_due())
+
+
 def _oldest() -> Select[Any]:
     """The jobs that have waited longest for RQ, and when their last event was."""
-    waiting = [jobs.c.status == "pending", beside(jobs.c.backend) == "rq", jobs.c.kind.not_in(PINNED_KINDS)]
-    oldest = (
-        select(jobs.c.id, jobs.c.seq, jobs.c.due_at)
-        .where(*waiting, claims.is_due())
-        .order_by(jobs.c.id)
-        .limit(_OLDEST_LOOKED_AT)
-        .subquery()
-    )
+    oldest = _waits_for_rq().order_by(jobs.c.id).limit(_OLDEST_LOOKED_AT).subquery()
     last = (events.c.job_id == oldest.c.id) & (events.c.sequence == oldest.c.seq)
     return select(oldest.c.id, oldest.c.due_at, events.c.created_at).join(events, last)
 
 
 # Asked for every other second, also while nothing happens: built once.
 _OLDEST = _oldest()
-_CRASHED = (
-    select(processes.c.name)
-    .where(
-        processes.c.role == "worker",
-        processes.c.state == "crashed",
-        processes.c.ended_at > bindparam("since", type_=processes.c.ended_at.type),
-        processes.c.ended_at < db_now(-_CRASHED_FOR_SECONDS),
-    )
-    .order_by(processes.c.ended_at.desc())
+_FIRED = select(service_state.c.value).where(service_state.c.name == FIRED_STATE)
+_ANY_CRASHED = select(processes.c.name).where(
+    processes.c.role == "worker", processes.c.state == "crashed", processes.c.ended_at < db_now(-_CRASHED_FOR_SECONDS)
+)
+_CRASHED = _ANY_CRASHED.where(processes.c.ended_at > bindparam("since", type_=processes.c.ended_at.type)).order_by(
+    processes.c.ended_at.desc()
+)
+_FACTS = select(
+    db_now().label("now"),
+    RESUMED_AT.label("resumed_at"),
+    claims.is_paused().label("paused"),
+    SEEN.label("redis"),
+    _FIRED.scalar_subquery().label("fired"),
+    user_reports.LATELY.label("reports"),
+    _ANY_CRASHED.exists().label("any_crashed"),
+    _waits_for_rq().exists().label("any_waits"),
 )
 
 
-def _could_run_since(connection: Connection, around: Surroundings) -> datetime | None:
+def read_facts(connection: Connection) -> Facts:
+    """The facts now."""
+    return Facts(**connection.execute(_FACTS).one()._mapping)  # noqa: SLF001 - SQLAlchemy's public name for it
+
+
+def _could_run_since(around: Surroundings) -> datetime | None:
     """Since when this mode has been in force with nobody pausing it and the service up; None: it is not so now."""
     mode = around.mode
     serving = [one.started_at for one in around.alive if one.role in _SERVING_ROLES and one.state == "serving"]
-    if read_state(connection).paused is not None or not serving:
+    if around.facts.paused or not serving:
         return None
-    return max(mode.since, around.resumed_at or mode.since, min(serving))
+    return max(mode.since, around.facts.resumed_at or mode.since, min(serving))
 
 
-def _memory(connection: Connection, around: Surroundings) -> Reading:  # noqa: ARG001 - the shape of a measurement
+def _memory(connection: Connection, around: Surroundings) -> Reading:  # noqa: ARG001 - as above
     """The fullest host: each process says how full its own is; of this one it is known without asking."""
     told = {one.name: float(one.figures.get("memory_percent") or 0) for one in around.alive}
     fullest = max(told, key=lambda name: told[name], default=None)
@@ -214,7 +246,7 @@ def _ledger(connection: Connection, around: Surroundings) -> Reading:  # noqa: A
 
 
 def _user_reports(connection: Connection, around: Surroundings) -> Reading:  # noqa: ARG001 - as above
-    return Reading(value=user_reports.count_since(connection))
+    return Reading(value=around.facts.reports)
 
 
 def in_words(condition: Condition, reading: Reading) -> str:

@@ -6,7 +6,7 @@ a gap in which nobody tried, as when the service was down: a row from before say
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -62,15 +62,22 @@ class RedisSeen:
         }
 
 
-def redis_seen(connection: Connection, *, lock: bool = False, now: datetime | None = None) -> RedisSeen:
-    """What is known of Redis, as of `now` where that is known already."""
-    value: dict[str, Any] = connection.execute(_LOCKED if lock else _SEEN).scalar_one_or_none() or {}
-    moment: datetime = now or connection.execute(_NOW).scalar_one()
-    return RedisSeen(now=moment, **{name: datetime.fromisoformat(at) if at else None for name, at in value.items()})
+def redis_seen(connection: Connection, *, lock: bool = False) -> RedisSeen:
+    """What is known of Redis."""
+    value: dict[str, Any] | None = connection.execute(_LOCKED if lock else _SEEN).scalar_one_or_none()
+    return redis_seen_in(value, connection.execute(_NOW).scalar_one())
+
+
+def redis_seen_in(value: Mapping[str, Any] | None, now: datetime) -> RedisSeen:
+    """What the value of the row says, as of `now`; None: there is no row."""
+    said = (value or {}).items()
+    return RedisSeen(now=now, **{name: datetime.fromisoformat(at) if at else None for name, at in said})
 
 
 _SEEN = select(service_state.c.value).where(service_state.c.name == REDIS_SEEN)
 _LOCKED = _SEEN.with_for_update()
+SEEN = _SEEN.scalar_subquery()
+"""The value of the row, as an expression."""
 _NOW = select(db_now())
 
 

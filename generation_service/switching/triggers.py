@@ -1,6 +1,5 @@
 """The triggers of an automatic rollback: one process of many looks, and what has fired once does not fire again."""
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +8,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from generation_service.database import Database, db_now
 from generation_service.database.tables import service_state
@@ -21,18 +20,24 @@ from generation_service.jobs.routing import Mode, Rollout, current_mode, rollout
 from generation_service.jobs.signs import ModeSign, Signs
 from generation_service.settings import Settings
 from generation_service.switching.asked import CRITERIA, Rollback, Rollforward
-from generation_service.switching.conditions import Condition, Reading, Surroundings, conditions, in_words
+from generation_service.switching.conditions import (
+    FIRED_STATE,
+    Condition,
+    Reading,
+    Surroundings,
+    conditions,
+    in_words,
+    read_facts,
+)
 from generation_service.switching.observations import RedisWatch
 from generation_service.switching.parts import Counting
 from generation_service.switching.processes import alive
-from generation_service.switching.state import RESUMED_AT
 from generation_service.switching.switchover import Switchover
 
 _log = logging.getLogger(__name__)
 
 _LEASE = "triggers"
 _LEASE_SECONDS = 5.0
-_STATE = "triggers"  # the row of when each fired last
 _GAP_SECONDS = 6.0  # three pauses between looks: so long without one, and nobody knows what held meanwhile
 _LEDGER_SECONDS = 60.0  # so old a count of the ledger may be
 
@@ -140,28 +145,27 @@ class Triggers:
         self._ledger_faults = sum(int(counted[name]) for name in ("lost", "duplicated", "unexplained"))
 
     async def _look(self) -> _Looked | None:
-        memory = await asyncio.to_thread(self._memory_percent)
+        memory = self._memory_percent()  # a few files of the kernel's: a thread would cost more
         return await self._database.read(partial(self._measure, memory_percent=memory))
 
     def _measure(self, connection: Connection, memory_percent: float) -> _Looked | None:
         mode = current_mode(connection)
         if mode is None:
             return None
-        now, resumed_at, fired = connection.execute(_FACTS).one()
+        facts = read_facts(connection)
         around = Surroundings(
             settings=self._settings,
             mode=mode,
-            now=now,
-            resumed_at=resumed_at,
+            facts=facts,
             alive=alive(connection),
             memory_percent=memory_percent,
             ledger_faults=self._ledger_faults,
         )
         return _Looked(
             mode=mode,
-            now=now,
+            now=facts.now,
             readings={one.name: one.measure(connection, around) for one in self._conditions if not one.off},
-            fired=fired or {},
+            fired=facts.fired or {},
         )
 
     def _forget_what_held_before(self, epoch: int) -> None:
@@ -285,20 +289,10 @@ class Triggers:
         }
 
 
-def _fired(connection: Connection) -> Mapping[str, Any]:
-    return connection.execute(_FIRED).scalar_one_or_none() or {}
-
-
-_FIRED = select(service_state.c.value).where(service_state.c.name == _STATE)
-_FACTS = select(db_now(), RESUMED_AT, _FIRED.scalar_subquery())
-
-
 def _remember(connection: Connection, switch_id: str, *, name: str) -> None:
     """Write down a firing, in the transaction that begins the rollback."""
-    now: datetime = connection.execute(select(db_now())).scalar_one()
-    row = {
-        "value": {**_fired(connection), name: {"at": now.isoformat(), "switch_id": switch_id}},
-        "updated_at": db_now(),
-    }
-    statement = upsert(connection, service_state).values(name=_STATE, **row)
+    facts = read_facts(connection)
+    fired = {**(facts.fired or {}), name: {"at": facts.now.isoformat(), "switch_id": switch_id}}
+    row = {"value": fired, "updated_at": db_now()}
+    statement = upsert(connection, service_state).values(name=FIRED_STATE, **row)
     connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=row))

@@ -4,13 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Float, bindparam, func, insert, select
+from sqlalchemy import Connection, func, insert, select
 
 from generation_service.database import db_now
 from generation_service.database.operations import user_reports
 from generation_service.errors import Refused
 from generation_service.jobs.ids import is_id, uuid7
 from generation_service.jobs.queries import Page
+
+_LATELY_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,16 +31,14 @@ def add(connection: Connection, report: UserReport) -> Mapping[str, Any]:
     return dict(connection.execute(statement).mappings().one())
 
 
-def count_since(connection: Connection, seconds: float = 3600.0) -> int:
-    """How many came in the last `seconds`."""
-    return int(connection.execute(_RECENT, {"before": -seconds}).scalar_one())
+def count_lately(connection: Connection) -> int:
+    """How many came in the last hour."""
+    return int(connection.execute(_COUNT).scalar_one())
 
 
-_RECENT = (
-    select(func.count())
-    .select_from(user_reports)
-    .where(user_reports.c.created_at > db_now(bindparam("before", type_=Float())))
-)
+_COUNT = select(func.count()).select_from(user_reports).where(user_reports.c.created_at > db_now(-_LATELY_SECONDS))
+LATELY = _COUNT.scalar_subquery()
+"""How many came in the last hour, as an expression."""
 
 
 def page(connection: Connection, *, limit: int, cursor: str | None) -> Page[Mapping[str, Any]]:

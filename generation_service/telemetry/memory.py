@@ -1,5 +1,6 @@
 """How much memory this process holds, and how much of what it may have is taken: read from /proc and the cgroup."""
 
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,7 +34,7 @@ def own_memory(proc: Path = _PROC) -> int:
 def system_memory(proc: Path = _PROC, cgroups: Path = _CGROUPS) -> MemoryUse:
     """The memory of whatever limits this process most: a cgroup (version 2 or 1) of its own, or the machine."""
     machine = _machine(proc)
-    limited = [one for one in _limits(proc, cgroups) if not machine.limit or one.limit < machine.limit]
+    limited = _limits(proc, cgroups, machine.limit or math.inf)
     return max(limited, key=lambda one: one.percent, default=machine)
 
 
@@ -43,8 +44,8 @@ def _machine(proc: Path) -> MemoryUse:
     return MemoryUse((total - fields.get("MemAvailable:", total)) * _KIB, total * _KIB)
 
 
-def _limits(proc: Path, cgroups: Path) -> Iterator[MemoryUse]:
-    """Every group around this process that has a limit: each of them holds, the inner and the outer."""
+def _limits(proc: Path, cgroups: Path, below: float) -> Iterator[MemoryUse]:
+    """Every group around this process with a limit `below` so many bytes: each holds, the inner and the outer."""
     for line in _lines(proc / "self/cgroup"):
         _, controllers, path = line.split(":", 2)
         if controllers == "":
@@ -57,7 +58,7 @@ def _limits(proc: Path, cgroups: Path) -> Iterator[MemoryUse]:
             continue
         for root in roots:
             for folder in _upwards(root, path):
-                yield from _of_group(folder, *names)
+                yield from _of_group(folder, *names, below=below)
 
 
 def _upwards(root: Path, path: str) -> Iterator[Path]:
@@ -67,9 +68,12 @@ def _upwards(root: Path, path: str) -> Iterator[Path]:
         yield root.joinpath(*parts[:length])
 
 
-def _of_group(folder: Path, limit: str, usage: str, reclaimable: str) -> Iterator[MemoryUse]:
-    most, used = _number(folder / limit), _number(folder / usage)
-    if most and used is not None:
+def _of_group(folder: Path, limit: str, usage: str, reclaimable: str, *, below: float) -> Iterator[MemoryUse]:
+    most = _number(folder / limit)
+    if not most or most >= below:  # asked for every second: the other files are read only where they can count
+        return
+    used = _number(folder / usage)
+    if used is not None:
         yield MemoryUse(max(0, used - _fields(folder / "memory.stat").get(reclaimable, 0)), most)
 
 
@@ -86,6 +90,6 @@ def _fields(path: Path) -> dict[str, int]:
 
 def _lines(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="ascii", errors="replace").splitlines()
+        return path.read_bytes().decode("ascii", "replace").splitlines()
     except OSError:
         return []

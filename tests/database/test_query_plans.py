@@ -39,7 +39,7 @@ from generation_service.jobs.ports import StepOutcome, StepRun
 from generation_service.jobs.queries import JobFilter
 from generation_service.jobs.routing import Mode, Rollout
 from generation_service.pipeline import episodes
-from generation_service.switching import alerting, outcome, state, sync
+from generation_service.switching import alerting, conditions, outcome, state, sync
 from scripts.benchmarks.tables_fill import OWNER, Past, fill
 from tests.support.plans import Watched, watched
 from tests.support.toy import Core, ToyKind, nothing
@@ -220,6 +220,8 @@ READS: dict[str, Callable[[Connection, Middle], Any]] = {
     "what was delivered long ago": lambda c, _: redelivery._find(
         c, redelivery._delivered(datetime.now(UTC), ""), limit=500
     ),
+    "whether anything was delivered long ago": lambda c, _: c.execute(redelivery._OLD, {"seconds": -30.0}).one(),
+    "what triggers ask first": lambda c, _: conditions.read_facts(c),
     "a tombstone": lambda c, middle: queries.is_pruned(c, middle.id),
     "what waits elsewhere": lambda c, _: rerouting.find_misplaced(c, MODE, "pending", after=JobId("")),
     "what runs elsewhere": lambda c, _: rerouting.find_misplaced(c, MODE, "running", after=JobId("")),

@@ -22,6 +22,7 @@ from generation_service.switching import state
 from generation_service.switching.figures import ALIVE_SECONDS
 from generation_service.switching.observations import REDIS_SEEN, RedisWatch, note
 from generation_service.switching.triggers import Triggers
+from tests.support.plans import watched as watched_statements
 from tests.support.settings import SettingsFor
 from tests.support.switchovers import ROLLBACK, Switching, switching
 
@@ -276,6 +277,14 @@ async def test_the_fullest_host_counts(service: Watched) -> None:
     shown = await service.shown("memory")
 
     assert (shown["value"], shown["evidence"]) == (95.5, {"process": "elsewhere"})
+
+
+async def test_while_nothing_is_amiss_a_look_costs_three_statements(service: Watched) -> None:
+    triggers = service.triggers()
+    with watched_statements(service.service.database) as seen:
+        assert await triggers._look() is not None
+
+    assert (len(seen.statements), seen.offences) == (3, [])
 
 
 async def test_a_level_must_hold_and_one_look_below_begins_anew(service: Watched) -> None:

@@ -111,7 +111,7 @@ async def add_user_report(request: Request, call: AdminCall) -> Response:
     if not wanted.dry_run:
         row = await database.write(partial(user_reports.add, report=report))
         told |= {"report_id": row["id"], "job_id": row["job_id"], "created_at": rfc3339(row["created_at"])}
-    told["last_hour"] = await database.read(user_reports.count_since)
+    told["last_hour"] = await database.read(user_reports.count_lately)
     return call.answer(told, 200 if wanted.dry_run else 201)
 
 

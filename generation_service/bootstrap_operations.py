@@ -128,7 +128,13 @@ def build_processes(shared: Shared, background: BackgroundRunner, telemetry: Job
     """The row of this process, with the figures that its role can give."""
     keeper = supervision()
     supervisor = str(keeper.identity) if keeper else None
-    processes = Processes(database=shared.database, name=shared.process, role=shared.role, supervisor=supervisor)
+    processes = Processes(
+        database=shared.database,
+        name=shared.process,
+        role=shared.role,
+        supervisor=supervisor,
+        signs=None if shared.role == "tool" else shared.signs,
+    )
     processes.report(lambda: {"memory_percent": round(_memory_percent(), 1)})
     if shared.role == "api":
         capacity = shared.settings.background_max_concurrency

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -72,10 +73,22 @@ class Database:
         self._writers = ThreadPoolExecutor(1 if self._lock else pool_size, thread_name_prefix="db-write")
         self._readers = ThreadPoolExecutor(pool_size, thread_name_prefix="db-read")
         self._look_ups: Grouped[_LookUp, Any] = Grouped(_Reads(self, self._readers), _look_up_all)
+        self._upkeep: Grouped[_Upkeep, Any] = Grouped(self, _keep_up)
 
     async def write(self, unit: Unit[T]) -> T:
         """Run `unit` as one transaction on a thread and commit it; return what it returned."""
         return await asyncio.get_running_loop().run_in_executor(self._writers, self.write_now, unit)
+
+    async def keep_up(self, unit: Unit[T], *, of: str) -> T:
+        """Run `unit` as `write` does, in one transaction with the upkeep of this process that comes due just now.
+
+        For a write of one row that is repeated while nothing happens: it takes no time, waits for no row that
+        anybody holds for longer than such a write takes, and locks one row, that of `of`. They are locked in the
+        order of these names: so two processes never wait for each other. What has to be done at once does
+        not ride, for a row that a frozen process holds would keep it waiting; nor what waits for jobs.
+        """
+        kept: T = await self._upkeep.add(_Upkeep(of, unit))
+        return kept
 
     async def look_up(self, find: Find[K, T], key: K) -> T:
         """What `find`, a short read, has for `key`; it has something for each key that it is given.
@@ -162,6 +175,18 @@ def _look_up_all(connection: Connection, wanted: Sequence[_LookUp]) -> list[Any]
         keys.setdefault(one.find, []).append(one.key)
     found = {find: find(connection, list(dict.fromkeys(mine))) for find, mine in keys.items()}
     return [found[one.find][one.key] for one in wanted]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Upkeep:
+    of: str
+    unit: Unit[Any]
+
+
+def _keep_up(connection: Connection, upkeep: Sequence[_Upkeep]) -> list[Any]:
+    """What each has returned, in the order given; they run in that of what they lock."""
+    kept = {one: one.unit(connection) for one in sorted(upkeep, key=attrgetter("of"))}
+    return [kept[one] for one in upkeep]
 
 
 @contextmanager

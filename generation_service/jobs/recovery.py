@@ -144,7 +144,8 @@ class Recovery:
             return True
         self._renew_at = time.monotonic() + self._pace.renewal_seconds
         take = partial(leadership.take_or_keep, name=_LEASE, holder=self._process, seconds=self._pace.leader_seconds)
-        leads = await self._database.write(take)
+        # Whoever is to act waits for nobody else's row.
+        leads = await (self._database.write(take) if amiss else self._database.keep_up(take, of=f"lease {_LEASE}"))
         if leads and not self._leads:
             _log.info("This process leads recovery", extra={"action": "leads_recovery"})
             self._be_quiet()

@@ -20,6 +20,7 @@ from generation_service.database.upsert import Insert, upsert_for
 from generation_service.errors import DatabaseUnavailable
 from generation_service.jobs.loops import Loop
 from generation_service.jobs.model import Json
+from generation_service.jobs.signs import Signs
 from generation_service.switching.figures import ALIVE_SECONDS
 from generation_service.telemetry.memory import own_memory
 
@@ -32,6 +33,7 @@ WRITING_SECONDS = 1.0
 _KEPT_SECONDS = 24 * 3600.0  # rows of processes that are gone
 _PRUNING_SECONDS = 3600.0
 _CLOCKS_DISAGREE_SECONDS = 0.5
+_MEETING_SECONDS = 0.2  # a look takes a few milliseconds; where reads stall, the row is written all the same
 
 Figures = Callable[[], Mapping[str, float]]
 """What a process says of itself, if it can: rss_bytes, active, capacity, streams, answers, answer_seconds."""
@@ -81,9 +83,12 @@ class Processes:
     declared dead for `ALIVE_SECONDS`: the others write first.
     """
 
-    def __init__(self, *, database: Database, name: str, role: str, supervisor: str | None = None) -> None:
+    def __init__(
+        self, *, database: Database, name: str, role: str, supervisor: str | None = None, signs: Signs | None = None
+    ) -> None:
         self.name = name
         self._database = database
+        self._signs = signs
         self._role = role
         self._supervisor = supervisor
         self._state: State = "starting"
@@ -121,8 +126,9 @@ class Processes:
 
     async def turn(self) -> None:
         """Write the row once, and look who has fallen silent."""
+        await self._meet()
         try:
-            anyone_silent = await self._database.write(self._write_and_look)
+            anyone_silent = await self._database.keep_up(self._write_and_look, of="process")
             self._compare_clocks()  # the write may have hung, and that of the others with it
             if time.monotonic() >= self._quiet_until and anyone_silent:
                 await self._bury()
@@ -134,6 +140,13 @@ class Processes:
             raise
         finally:
             self._clocks = (time.time(), time.monotonic())
+
+    async def _meet(self) -> None:
+        """Wait for what other loops look at just now, not for long: what they then write rides with the row."""
+        if self._signs is not None:
+            with contextlib.suppress(TimeoutError, DatabaseUnavailable):  # the write itself will say so
+                async with asyncio.timeout(_MEETING_SECONDS):
+                    await self._signs.look()
 
     def write(self, connection: Connection) -> None:
         """Write the row as it is now, in the caller's transaction: also where somebody took this process for dead."""

@@ -136,7 +136,7 @@ class Triggers:
             return False
         began = time.monotonic()
         take = partial(leadership.take_or_keep, name=_LEASE, holder=self._process, seconds=_LEASE_SECONDS)
-        leads = await self._database.write(take)
+        leads = await self._database.keep_up(take, of=f"lease {_LEASE}")
         self._renew_at = began + _LEASE_SECONDS / 2 if leads else 0.0
         return leads
 

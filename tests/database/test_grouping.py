@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import pytest
 from sqlalchemy import Connection, event, func, insert, select
@@ -11,6 +12,7 @@ from generation_service.database import Database, db_now, grouping
 from generation_service.database.grouping import ALONE, Answer, Grouped
 from generation_service.database.tables import pruned_jobs
 from generation_service.errors import DatabaseClosed, DatabaseUnavailable
+from generation_service.jobs import leadership
 
 
 class Writer:
@@ -230,3 +232,62 @@ async def test_whoever_comes_alone_waits_for_no_pace(writer: Writer, monkeypatch
         await grouped.add(name)
 
     assert (writer.groups, pauses.seconds) == ([["first"], ["second"], ["third"]], [])
+
+
+async def test_upkeep_that_comes_due_at_once_is_one_transaction_and_locks_in_one_order(database: Database) -> None:
+    ran: list[str] = []
+
+    def unit(connection: Connection, *, of: str) -> str:
+        ran.append(of)
+        return f"{of} in {id(connection)}"
+
+    names = ["c", "a", "b"]
+    first, *others = await asyncio.gather(*(database.keep_up(partial(unit, of=name), of=name) for name in names))
+
+    assert ran == ["a", "b", "c"]
+    assert [one.partition(" ")[0] for one in (first, *others)] == names
+    assert len({one.partition(" ")[2] for one in (first, *others)}) == 1
+
+
+async def test_upkeep_that_fails_harms_no_other(database: Database) -> None:
+    def writes(connection: Connection) -> None:
+        connection.execute(insert(pruned_jobs).values(job_id="kept", pruned_at=db_now()))
+
+    def breaks(connection: Connection) -> None:
+        raise ZeroDivisionError
+
+    kept, broken = await asyncio.gather(
+        database.keep_up(writes, of="b"), database.keep_up(breaks, of="a"), return_exceptions=True
+    )
+
+    assert (kept, type(broken)) == (None, ZeroDivisionError)
+    assert Writer(database).stored() == {"kept"}
+
+
+async def test_a_row_that_a_frozen_process_holds_keeps_only_its_own_upkeep_waiting(
+    postgresql_database: Database,
+) -> None:
+    database, held, done = postgresql_database, threading.Event(), threading.Event()
+    take = partial(leadership.take_or_keep, name="one", holder="here", seconds=60.0)
+    assert await database.write(take)
+
+    def freezes(connection: Connection) -> None:
+        assert take(connection)
+        held.set()
+        assert done.wait(20)
+
+    def writes(connection: Connection) -> None:
+        connection.execute(insert(pruned_jobs).values(job_id="kept", pruned_at=db_now()))
+
+    frozen = asyncio.ensure_future(database.write(freezes))
+    assert await asyncio.to_thread(held.wait, 10)
+    waits, goes_on = (
+        asyncio.ensure_future(one) for one in (database.keep_up(take, of="lease"), database.keep_up(writes, of="row"))
+    )
+    async with asyncio.timeout(5):
+        await goes_on
+    assert not waits.done()
+
+    done.set()
+    assert await waits
+    await frozen

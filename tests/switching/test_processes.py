@@ -2,17 +2,20 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, event, select, update
 
 from generation_service.database import Database, db_now
 from generation_service.database.operations import processes as table
 from generation_service.errors import DatabaseUnavailable
+from generation_service.jobs import leadership
+from generation_service.jobs.signs import Sign, Signs
 from generation_service.switching import processes
 from generation_service.switching.figures import ALIVE_SECONDS
 from generation_service.switching.processes import Processes, ProcessView, alive, bury_silent, crashed_since, views
@@ -188,6 +191,44 @@ async def test_while_the_database_keeps_this_process_waiting_nobody_is_taken_for
     is_watching(watcher)
     await watcher.turn()
     assert (await row(database, "worker@here:2/b")).state == "crashed"
+
+
+async def test_the_row_is_written_with_the_lease_of_a_loop_that_ticks_at_the_same_moment(database: Database) -> None:
+    signs = Signs(database)
+    led = signs.add(leadership.anothers("one", "here"))
+    one = Processes(database=database, name="api@here:1/a", role="api", signs=signs)
+    one._prune_at = float("inf")
+    committed = await _transactions(database, one.turn(), _lead(database, led))
+
+    assert (committed, (await row(database, one.name)).state) == (1, "starting")
+
+
+async def test_where_reads_stall_the_row_is_written_all_the_same(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signs = Signs(database)
+    signs.add(leadership.anothers("one", "here"))
+    one = Processes(database=database, name="api@here:1/a", role="api", signs=signs)
+    monkeypatch.setattr(signs, "_look", lambda: asyncio.sleep(3600))
+
+    async with asyncio.timeout(5):
+        await one.turn()
+
+    assert (await row(database, one.name)).state == "starting"
+
+
+async def _lead(database: Database, led: Sign) -> None:
+    assert not await led.look()
+    take = partial(leadership.take_or_keep, name="one", holder="here", seconds=60.0)
+    assert await database.keep_up(take, of="lease")
+
+
+async def _transactions(database: Database, *work: Coroutine[Any, Any, None]) -> int:
+    """How many transactions that write this work has committed."""
+    commits: list[Connection] = []
+    event.listen(database._writing, "commit", commits.append)
+    await asyncio.gather(*work)
+    return len(commits)
 
 
 def _held_up(watcher: Processes, work: Callable[[Connection], Any]) -> Callable[[Connection], Any]:

@@ -7,7 +7,6 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from generation_service.wakeups.threads import (
-    TURN_SECONDS,
     ChannelThread,
     Hear,
     Sender,
@@ -23,6 +22,7 @@ Connect = Callable[[], Any]
 """Makes a `redis.Redis` (whose type has parameters in some of its type packages, and none in others)."""
 
 _EXPECTED = (RedisError, OSError)
+_TURN_SECONDS = 1.0  # so long at most a stop waits for a Redis that is frozen, or being connected to
 
 
 class RedisWakeups(ThreadedChannel):
@@ -64,13 +64,22 @@ class _RedisListener(ChannelThread):
         self._channel: Any = None
         self.subscribed = False
 
+    def stop(self) -> None:
+        """As ChannelThread, without waiting for news: the answer to the farewell ends the turn."""
+        self.stopping.set()
+        channel = self._channel
+        if self.subscribed and channel is not None:
+            with contextlib.suppress(*_EXPECTED):  # the turn ends by itself
+                channel.unsubscribe(CHANNEL)
+        super().stop()
+
     def turn(self) -> None:
         if self._channel is None:
             self._client = self._connect()
             self._channel = self._client.pubsub(ignore_subscribe_messages=True)
             self._channel.subscribe(CHANNEL)
             self.subscribed = True
-        message: dict[str, Any] | None = self._channel.get_message(timeout=TURN_SECONDS)
+        message: dict[str, Any] | None = self._channel.get_message(timeout=_TURN_SECONDS)
         if message and isinstance(message.get("data"), (bytes, str)):
             text = message["data"]
             self._hear(decode(text.decode("ascii", "replace") if isinstance(text, bytes) else text, self._origin))

@@ -246,3 +246,17 @@ def test_a_channel_that_was_never_started_stops_at_once() -> None:
     fanout.stop()
 
     assert time.monotonic() - began < 1.0
+
+
+async def test_a_stop_waits_for_no_turn(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("generation_service.wakeups.redis_channel._TURN_SECONDS", 3600.0)
+    channel = RedisWakeups(partial(connect, redis_url, timeout_seconds=1.0), lambda _: None)
+    channel.start()
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while not channel.listening:  # noqa: ASYNC110 - a thread subscribes
+            await asyncio.sleep(0.01)
+    assert channel._hearing is not None
+
+    await asyncio.to_thread(channel.stop)
+
+    assert not channel._hearing._thread.is_alive()

@@ -36,7 +36,8 @@ from generation_service.jobs import claims, transitions
 from generation_service.jobs.model import BACKENDS, MOVES, PRIORITIES, Backend, Job, JobId, Priority, Status
 from generation_service.jobs.routing import PINNED_KINDS, Mode, current_mode
 
-BATCH = 500
+_BATCHES = {"postgresql": 500, "sqlite": 250}
+"""How many jobs move at once. On SQLite whoever writes waits for a batch."""
 
 Movable = Literal["pending", "running"]
 
@@ -70,9 +71,13 @@ def find_misplaced(
     *,
     after: JobId,
     sources: Collection[Backend] = BACKENDS,
-    limit: int = BATCH,
+    limit: int | None = None,
 ) -> list[Placed]:
-    """Up to `limit` jobs at one of `sources` that the mode wants elsewhere, by id, beginning behind `after`."""
+    """Up to `limit` jobs at one of `sources` that the mode wants elsewhere, by id, beginning behind `after`.
+
+    Without a limit they are as many as are to be moved at once.
+    """
+    limit = limit or _BATCHES[connection.dialect.name]
     found: list[Placed] = []
     while len(found) < limit:
         page = _page(connection, mode, status, after=after, sources=sources, limit=limit)

@@ -78,17 +78,17 @@ def _round(ground: Ground, engine: str, size: Size, rounds: Rounds, missing: dic
             _suspend(service)
             service.api()
             service.worker()
-            submit(service, _JOBS[size])
-            for name, value in asyncio.run(_both_ways_twice(service, size)).items():
+            most = _posts(service, _TRIAL_SECONDS[size]).run().rate
+            submit(service, _JOBS[size], in_all=True)
+            for name, value in asyncio.run(_both_ways_twice(service, size, most / 2)).items():
                 rounds[f"{name}, {engine}"].append(value)
                 ground.say(f"{engine}: {name}: {value:.2f}")
     except ConfigurationError as error:
         missing[engine] = str(error).partition("\n")[0]
 
 
-async def _both_ways_twice(service: Service, size: Size) -> dict[str, float]:
+async def _both_ways_twice(service: Service, size: Size, rate: float) -> dict[str, float]:
     measured: dict[str, float] = {}
-    rate = (await asyncio.to_thread(_posts(service, _TRIAL_SECONDS[size]).run)).rate / 2
     async with _paused(service) as runtime:
         for name in ("rollback", "roll-forward"):
             measured[name] = seconds = await _switch(runtime, name, _JOBS[size])

@@ -41,9 +41,12 @@ def script_job(number: int, *, recipe: str = "script") -> NewJob:
     )
 
 
-def submit(service: Service, count: int) -> None:
-    """Have `count` jobs accepted and delivered, as an API would; returns once each is in Redis or has been claimed."""
-    asyncio.run(_submit(service, count))
+def submit(service: Service, count: int, *, in_all: bool = False) -> None:
+    """Have `count` jobs accepted and delivered, as an API would; returns once each is in Redis or has been claimed.
+
+    `in_all`: so many that `count` wait, with those that wait already.
+    """
+    asyncio.run(_submit(service, count, in_all=in_all))
 
 
 def wait_until_ended(service: Service, worker: Running, count: int, *, seconds: float) -> Span:
@@ -60,10 +63,11 @@ def wait_until_ended(service: Service, worker: Running, count: int, *, seconds: 
         database.close()
 
 
-async def _submit(service: Service, count: int) -> None:
+async def _submit(service: Service, count: int, *, in_all: bool) -> None:
     async with service.runtime() as runtime:
         gate = asyncio.Semaphore(_AT_ONCE)
-        await asyncio.gather(*(_accept(runtime, gate, number) for number in range(count)))
+        waiting = await runtime.database.read(_waiting) if in_all else 0
+        await asyncio.gather(*(_accept(runtime, gate, number) for number in range(count - waiting)))
         deadline = time.monotonic() + 60.0
         while sum(runtime.rq.queue_depths().values()) < await runtime.database.read(_waiting):
             if time.monotonic() > deadline:

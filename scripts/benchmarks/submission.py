@@ -13,6 +13,7 @@ from typing import Any
 import httpx2
 
 from generation_service.errors import ConfigurationError
+from scripts.benchmarks.disk import DiskWait, in_words
 from scripts.benchmarks.ground import Ground
 from scripts.benchmarks.http_load import KEY, Outcome, Plan
 from scripts.benchmarks.model import Figure, Size
@@ -99,8 +100,10 @@ def _measure(ground: Ground, api: Running, ours: Plan, peer_port: int, open_seco
         for route in _ROUTES:
             rounds[route].append(_accepted(ours.but(port=peer_port, path=f"/{route}")).rate)
     for number in range(ground.rounds):
+        disk = DiskWait()
         opened = _accepted(ours.but(rate=median(rounds["ours"]) / 2, seconds=open_seconds, seed=number))
         rounds["p99"].append(opened.percentile(0.99))
+        rounds["disk"].append(disk.seconds())
     return rounds
 
 
@@ -139,6 +142,7 @@ def _figures(engine: str, rounds: Rounds, missing: str | None) -> list[Figure]:
             rounds=rounds["p99"],
             goal=P99_GOAL_MS,
             missing=missing,
+            note=in_words(rounds["p99"], rounds["disk"]),
         ),
         Figure(
             name=f"processor time for each, {engine}",

@@ -12,6 +12,7 @@ from generation_service.errors import ConfigurationError
 from generation_service.switching import state
 from generation_service.switching.asked import Rollback, Rollforward
 from generation_service.switching.switches import Switch
+from scripts.benchmarks.disk import DiskWait, in_words
 from scripts.benchmarks.ground import Ground
 from scripts.benchmarks.http_load import Outcome, Plan
 from scripts.benchmarks.model import Figure, Size
@@ -60,6 +61,7 @@ class SwitchRow:
                 rounds=rounds[f"{what}, {engine}"],
                 goal=goal,
                 missing=missing.get(engine),
+                note=in_words(rounds[f"{what}, {engine}"], rounds[f"disk, {what}, {engine}"]) if unit == "ms" else "",
             )
             for engine in ground.engines
             for what, unit, goal in (
@@ -82,7 +84,8 @@ def _round(ground: Ground, engine: str, size: Size, rounds: Rounds, missing: dic
             submit(service, _JOBS[size], in_all=True)
             for name, value in asyncio.run(_both_ways_twice(service, size, most / 2)).items():
                 rounds[f"{name}, {engine}"].append(value)
-                ground.say(f"{engine}: {name}: {value:.2f}")
+                if not name.startswith("disk"):
+                    ground.say(f"{engine}: {name}: {value:.2f}")
     except ConfigurationError as error:
         missing[engine] = str(error).partition("\n")[0]
 
@@ -97,9 +100,12 @@ async def _both_ways_twice(service: Service, size: Size, rate: float) -> dict[st
             back = "roll-forward" if name == "rollback" else "rollback"
             await _switch(runtime, back, _JOBS[size])
             loaded.start()
+            disk = DiskWait()
             await asyncio.sleep(_WARM_SECONDS)
             await _switch(runtime, name, _JOBS[size])
-            measured[f"POST p99 during a {name}"] = (await asyncio.to_thread(loaded.outcome)).percentile(0.99)
+            posted = f"POST p99 during a {name}"
+            measured[posted] = (await asyncio.to_thread(loaded.outcome)).percentile(0.99)
+            measured[f"disk, {posted}"] = disk.seconds()
     return measured
 
 

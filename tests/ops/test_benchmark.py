@@ -15,7 +15,7 @@ import pytest
 
 from generation_service.errors import ConfigurationError
 from scripts import benchmark
-from scripts.benchmarks import databases, plot, report, table, throughput, written
+from scripts.benchmarks import databases, disk, plot, report, table, throughput, written
 from scripts.benchmarks.ground import Ground, sweep
 from scripts.benchmarks.http_load import Plan
 from scripts.benchmarks.model import Figure, Size
@@ -300,6 +300,12 @@ def test_what_is_kept_of_an_earlier_run_is_in_the_files_again(rows: list[Row], t
 
 
 # The ground
+
+
+def test_beside_the_slowest_answers_stands_how_long_the_disk_kept_everybody_waiting() -> None:
+    assert disk.in_words([43.2, 280.4], [0.04, 2.5]).endswith(": 43 (0.0 s), 280 (2.5 s)")
+    assert disk.in_words([], []) == ""
+    assert disk.DiskWait().seconds() >= 0
 
 
 def test_an_open_loop_whose_last_answer_came_early_ends_at_its_end(provider: Provider) -> None:

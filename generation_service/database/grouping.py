@@ -114,9 +114,10 @@ class Grouped(Generic[M, R]):
         pause = self._next_at - time.monotonic()
         if pause > 0:
             # A thread of its own: what writes to SQLite is one thread, and others need it meanwhile.
-            threading.Timer(pause, self._begin_now).start()
-        else:
-            self._begin_now()
+            with contextlib.suppress(RuntimeError):  # no thread is to be had: then without a pause
+                threading.Timer(pause, self._begin_now).start()
+                return
+        self._begin_now()
 
     def _begin_now(self) -> None:
         try:

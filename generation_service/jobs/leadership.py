@@ -13,19 +13,32 @@ _KEPT_UNASKED = 5  # a lease is renewed after this part of its time, and not ask
 
 
 def take_or_keep(connection: Connection, name: str, holder: str, seconds: float) -> bool:
-    """Take the lease if nobody holds it, or keep it; whether `holder` has it now."""
-    if connection.execute(_KEEP, {"wanted": name, "by": holder, "seconds": seconds}).rowcount:
+    """Take the lease if nobody holds it, or keep it; whether `holder` has it now.
+
+    Whoever is taking it at this moment, or is frozen at that, has it: nobody waits for a lease.
+    """
+    if connection.execute(_KEEP, {"wanted": name, "by": holder, "seconds": seconds}).first():
         return True
+    if connection.execute(_EXISTS, {"wanted": name}).first():
+        return False
     fresh = {"name": name, "holder": holder, "until": db_now(seconds), "taken_at": db_now()}
     return insert_if_absent(connection, leases, fresh)
 
 
 # Asked for again and again by every process, also while nothing happens: built once.
-_KEEP = (
-    update(leases)
+_FREE = (
+    select(leases.c.name)
     .where(leases.c.name == bindparam("wanted"))
     .where(or_(leases.c.holder == bindparam("by"), leases.c.until < db_now()))
+    .with_for_update(skip_locked=True)
+    .cte("free")
+)
+_EXISTS = select(leases.c.name).where(leases.c.name == bindparam("wanted"))
+_KEEP = (
+    update(leases)
+    .where(leases.c.name.in_(select(_FREE.c.name)))
     .values(holder=bindparam("by"), until=db_now(bindparam("seconds", type_=Float())))
+    .returning(leases.c.name)
 )
 
 

@@ -15,9 +15,10 @@ from generation_service.jobs import claims, transitions
 from generation_service.jobs.model import Backend, Job, JobId
 from generation_service.jobs.ports import DeliveryBackend
 
-_BATCH = 500
+_BATCH = 250  # so many are delivered by one transaction
 _LOOK_BATCH = 5_000
 _LEISURE = 10  # times as long as a look took nothing is looked for: a long queue costs a tenth of a core at most
+_LONGEST_PAUSE_SECONDS = 60.0  # a look that was frozen, or that had much to deliver, took long, too
 
 # Of thousands of jobs at a time nothing else is read.
 _SEEN = (jobs.c.id, jobs.c.fence, jobs.c.delivery)
@@ -59,7 +60,8 @@ class Redelivery:
             return  # it cannot be told what is lost; what was doubted stays doubted
         self._doubted = doubted
         pause = 0.0 if doubted else self._redelivery_seconds / 2
-        self._look_at = time.monotonic() + max(pause, _LEISURE * (time.monotonic() - began))
+        leisure = _LEISURE * (time.monotonic() - began)
+        self._look_at = time.monotonic() + max(pause, min(leisure, _LONGEST_PAUSE_SECONDS))
 
     async def _find_lost(self, backend: DeliveryBackend, before: datetime) -> dict[str, int]:
         """Deliver what was missing last time and is so still; job -> delivery of all that is missing now.
@@ -72,7 +74,9 @@ class Redelivery:
         after = ""
         while seen := await self._waiting_since(before, after):
             missing = [one for one in seen if not has_arrived(JobId(one.id), one.delivery)]
-            await self._deliver([one for one in missing if self._doubted.get(one.id) == one.delivery])
+            lost = [one for one in missing if self._doubted.get(one.id) == one.delivery]
+            for begin in range(0, len(lost), _BATCH):
+                await self._deliver(lost[begin : begin + _BATCH])
             doubted |= {one.id: one.delivery for one in missing}
             after = seen[-1].id
         return doubted

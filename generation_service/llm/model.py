@@ -100,7 +100,7 @@ class Reply:
 
     async def __aiter__(self) -> AsyncIterator[str]:
         async for piece in self.pieces:
-            clean = _UNSTORABLE.sub("", piece)
+            clean = storable(piece)
             self.text += clean
             if clean:
                 yield clean
@@ -150,6 +150,11 @@ def _tokens_of(message: Message) -> int:
 
 
 _known_tokens = lru_cache(maxsize=64)(estimated_tokens)  # what systems are told is the same in every call
+
+
+def storable(text: str) -> str:
+    """The text without what no database takes: half of a pair of surrogates, and NUL."""
+    return _UNSTORABLE.sub("", text)
 
 
 def bounded(wanted_tokens: int, prompt_tokens: int, tokens_left: int | None, least: int = 64) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from generation_service.jobs.model import Json
+from generation_service.llm.model import storable
 
 _FENCE = re.compile(r"```(?:json)?\s*(.*?)(?:```|\Z)", re.DOTALL)
 _TRAILING_COMMA = re.compile(r",\s*([}\]])")
@@ -18,12 +19,26 @@ def read_object(answer: str, name: str) -> Mapping[str, Json] | None:
     Takes code fences, words around it, trailing commas, and an object that was cut off in its list.
     """
     for candidate in _candidates(answer):
-        value = _loaded(candidate)
+        try:
+            value = _storable(_loaded(candidate))
+        except RecursionError:  # nested deeper than anything that is asked for
+            continue
         if isinstance(value, list):
             return {name: value}
         if isinstance(value, dict):
             return value
     return None
+
+
+def _storable(value: Json) -> Json:
+    """A model may write as an escape what may not stand in its text."""
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, list):
+        return [_storable(one) for one in value]
+    if isinstance(value, dict):
+        return {storable(name): _storable(one) for name, one in value.items()}
+    return value
 
 
 def items(found: Mapping[str, Json] | None, name: str) -> list[dict[str, Any]]:

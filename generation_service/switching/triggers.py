@@ -1,5 +1,6 @@
 """The triggers of an automatic rollback: one process of many looks, and what has fired once does not fire again."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -145,7 +146,7 @@ class Triggers:
         self._ledger_faults = sum(int(counted[name]) for name in ("lost", "duplicated", "unexplained"))
 
     async def _look(self) -> _Looked | None:
-        memory = self._memory_percent()  # a few files of the kernel's: a thread would cost more
+        memory = await asyncio.to_thread(self._memory_percent)  # short of memory, the kernel takes its time
         return await self._database.read(partial(self._measure, memory_percent=memory))
 
     def _measure(self, connection: Connection, memory_percent: float) -> _Looked | None:

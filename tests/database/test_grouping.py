@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import NoReturn
 
 import pytest
 from sqlalchemy import Connection, event, func, insert, select
@@ -11,8 +12,8 @@ from sqlalchemy import Connection, event, func, insert, select
 from generation_service.database import Database, db_now, grouping
 from generation_service.database.grouping import ALONE, Answer, Grouped
 from generation_service.database.tables import pruned_jobs
+from generation_service.database.upsert import upsert
 from generation_service.errors import DatabaseClosed, DatabaseUnavailable
-from generation_service.jobs import leadership
 
 
 class Writer:
@@ -268,26 +269,39 @@ async def test_a_row_that_a_frozen_process_holds_keeps_only_its_own_upkeep_waiti
     postgresql_database: Database,
 ) -> None:
     database, held, done = postgresql_database, threading.Event(), threading.Event()
-    take = partial(leadership.take_or_keep, name="one", holder="here", seconds=60.0)
-    assert await database.write(take)
+
+    def writes(connection: Connection, name: str) -> None:
+        fresh = upsert(connection, pruned_jobs).values(job_id=name, pruned_at=db_now())
+        again = {"pruned_at": db_now()}
+        connection.execute(fresh.on_conflict_do_update(index_elements=["job_id"], set_=again))
 
     def freezes(connection: Connection) -> None:
-        assert take(connection)
+        writes(connection, "held")
         held.set()
         assert done.wait(20)
-
-    def writes(connection: Connection) -> None:
-        connection.execute(insert(pruned_jobs).values(job_id="kept", pruned_at=db_now()))
 
     frozen = asyncio.ensure_future(database.write(freezes))
     assert await asyncio.to_thread(held.wait, 10)
     waits, goes_on = (
-        asyncio.ensure_future(one) for one in (database.keep_up(take, of="lease"), database.keep_up(writes, of="row"))
+        asyncio.ensure_future(database.keep_up(partial(writes, name=name), of=name)) for name in ("held", "free")
     )
     async with asyncio.timeout(5):
         await goes_on
     assert not waits.done()
 
     done.set()
-    assert await waits
-    await frozen
+    await asyncio.gather(waits, frozen)
+
+
+async def test_where_no_thread_is_to_be_had_a_group_keeps_no_pace(
+    writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_is_had(*_: object) -> NoReturn:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(grouping.threading, "Timer", none_is_had)
+    grouped = Grouped(writer.database, writer.apply, pace_seconds=30.0)
+    await asyncio.gather(grouped.add("first"), grouped.add("second"))
+
+    async with asyncio.timeout(10):
+        assert await grouped.add("third") == "third"

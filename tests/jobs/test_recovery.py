@@ -2,7 +2,9 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, NoReturn
 
 import pytest
@@ -26,10 +28,12 @@ class Post:
         self.delivered: list[tuple[JobId, int]] = []
         self.lost: set[JobId] = set()
         self.reachable = True
-        self.looks = 0
+        self.looks = self.calls = 0
 
     def deliver(self, jobs: Iterable[Job]) -> None:
-        self.delivered += [(job.id, job.delivery) for job in jobs]
+        told = [(job.id, job.delivery) for job in jobs]
+        self.delivered += told
+        self.calls += bool(told)
 
     def look(self) -> HasArrived:
         self.looks += 1
@@ -279,6 +283,53 @@ async def test_one_process_leads_at_a_time_and_another_takes_over(database: Data
     assert (lead("a"), lead("b"), lead("a")) == (True, False, True)
     database.write_now(lambda connection: leadership.give_up(connection, "recovery", "a"))
     assert (lead("b"), lead("a")) == (True, False)
+
+
+async def test_nobody_waits_for_a_lease_that_a_frozen_process_is_taking(postgresql_database: Database) -> None:
+    held, done = threading.Event(), threading.Event()
+    take = partial(leadership.take_or_keep, name="recovery", seconds=-1.0)  # it has run out: anybody may have it
+
+    def freezes(connection: Connection) -> bool:
+        taken = take(connection, holder="frozen")
+        held.set()
+        return taken and done.wait(20)
+
+    assert await postgresql_database.write(partial(take, holder="first"))
+    frozen = asyncio.create_task(postgresql_database.write(freezes))
+    assert await asyncio.to_thread(held.wait, 10)
+
+    assert not postgresql_database.write_once_now(partial(take, holder="second"))
+    done.set()
+    assert await frozen
+
+
+async def test_many_lost_deliveries_are_made_again_in_several_transactions(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("generation_service.jobs.redelivery._BATCH", 2)
+    post = Post()
+    core = Core(database, ToyKind({"one": nothing}), backends={"rq": post})
+    post.lost = {(await core.submit()).id for _ in range(5)}
+    long_ago = {"backend": "rq", "delivered_at": db_now(-60)}
+    database.write_now(lambda connection: connection.execute(update(jobs).values(**long_ago)))
+
+    for _ in range(2):
+        await look(core, post)
+
+    assert sorted(post.delivered) == sorted((job_id, 2) for job_id in post.lost)
+    assert post.calls == 3
+
+
+async def test_however_long_a_look_took_the_next_is_not_long_in_coming(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("generation_service.jobs.redelivery._LEISURE", 1e9)
+    post = Post()
+    core = Core(database, ToyKind({"one": nothing}), backends={"rq": post})
+
+    await core.recovery._redelivery.deliver_lost()
+
+    assert 50 < core.recovery._redelivery._look_at - time.monotonic() <= 60
 
 
 async def _always(*_: object) -> bool:

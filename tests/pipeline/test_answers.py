@@ -24,7 +24,15 @@ def test_an_object_is_found(answer: str) -> None:
     assert [item["text"] for item in items(read_object(answer, "signals"), "signals")] == ["하나", "둘"]
 
 
-@pytest.mark.parametrize("answer", ["", "자료에 신호가 없습니다.", "{아니다}", "17", '"text"', "{" * 5000, "[" * 5000])
+def test_what_no_database_takes_is_left_out_though_it_was_written_as_an_escape() -> None:
+    answer = r'{"a\u0000": [{"text": "\ud83d하나\u0000"}, "\ud83d\ude00", "\udfff"]}'
+
+    assert read_object(answer, "signals") == {"a": [{"text": "하나"}, "😀", ""]}
+
+
+@pytest.mark.parametrize(
+    "answer", ["", "자료에 신호가 없습니다.", "{아니다}", "17", '"text"', "{" * 5000, "[" * 5000, "[" * 600 + "]" * 600]
+)
 def test_what_is_no_object_is_none(answer: str) -> None:
     assert read_object(answer, "signals") is None
 

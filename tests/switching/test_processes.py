@@ -203,13 +203,18 @@ async def test_the_row_is_written_with_the_lease_of_a_loop_that_ticks_at_the_sam
     assert (committed, (await row(database, one.name)).state) == (1, "starting")
 
 
-async def test_where_reads_stall_the_row_is_written_all_the_same(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+async def _fails(error: type[Exception]) -> None:
+    raise error
+
+
+@pytest.mark.parametrize("becomes", [partial(asyncio.sleep, 3600), partial(_fails, ZeroDivisionError)])
+async def test_whatever_becomes_of_the_look_of_others_the_row_is_written(
+    database: Database, monkeypatch: pytest.MonkeyPatch, becomes: Any
 ) -> None:
     signs = Signs(database)
     signs.add(leadership.anothers("one", "here"))
     one = Processes(database=database, name="api@here:1/a", role="api", signs=signs)
-    monkeypatch.setattr(signs, "_look", lambda: asyncio.sleep(3600))
+    monkeypatch.setattr(signs, "_look", becomes)
 
     async with asyncio.timeout(5):
         await one.turn()

@@ -244,7 +244,7 @@ async def test_what_users_report_is_kept_counted_and_not_in_the_audit(operator: 
 async def test_reports_that_are_older_do_not_count(operator: Operator) -> None:
     await operator.post("user-reports", 201, message="now")
 
-    recent = await operator.runtime.database.read(lambda one: user_reports.count_since(one, -1.0))
+    recent = await operator.runtime.database.read(lambda one: user_reports.count_lately(one, -1.0))
 
     assert recent == 0
 

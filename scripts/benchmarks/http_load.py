@@ -143,7 +143,7 @@ class _Load:
         self._count = 0
         self._statuses: Counter[str] = Counter()
         self._milliseconds: list[float] = []
-        self._free: list[_Connection] = []
+        self._free: deque[_Connection] = deque()  # in turn: a server closes those that nobody uses
         self._waiting: deque[float] = deque()  # open loop: when each was due
         self._from = self._until = 0.0
         self._ended = False
@@ -195,7 +195,7 @@ class _Load:
             for connection in connections:
                 self._send(connection, time.perf_counter())
         else:
-            self._free = connections.copy()
+            self._free.extend(connections)
             await self._send_on_time(began, self.plan.rate)
             self._end_where_all_is_done()  # the last answer may have come before the end
         try:
@@ -221,7 +221,7 @@ class _Load:
             if pause > 0:
                 await asyncio.sleep(pause)
             if self._free:
-                self._send(self._free.pop(), due)
+                self._send(self._free.popleft(), due)
             else:
                 self._waiting.append(due)
         await asyncio.sleep(max(0.0, self._until - time.perf_counter()))

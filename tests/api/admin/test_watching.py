@@ -6,11 +6,12 @@ from functools import lru_cache
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, insert, update
 
 from generation_service.api.admin import cleaning, figures
 from generation_service.database import Database, db_now
 from generation_service.database.operations import processes
+from generation_service.database.operations import user_reports as table
 from generation_service.switching import user_reports
 from tests.api.admin.conftest import TOKEN, Operator, operating
 from tests.support.settings import SettingsFor
@@ -242,11 +243,13 @@ async def test_what_users_report_is_kept_counted_and_not_in_the_audit(operator: 
 
 
 async def test_reports_that_are_older_do_not_count(operator: Operator) -> None:
+    await operator.post("user-reports", 201, message="then")
+    database, then = operator.runtime.database, update(table).values(created_at=db_now(-3601))
+    await database.write(lambda connection: connection.execute(then))
+
     await operator.post("user-reports", 201, message="now")
 
-    recent = await operator.runtime.database.read(lambda one: user_reports.count_lately(one, -1.0))
-
-    assert recent == 0
+    assert await database.read(user_reports.count_lately) == 1
 
 
 @pytest.mark.parametrize("body", [{}, {"message": ""}, {"message": "x", "job_id": "one"}, {"message": "x" * 4001}])

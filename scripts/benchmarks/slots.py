@@ -115,7 +115,8 @@ def _peer(ground: Ground, library: str, count: int, rounds: Rounds, missing: dic
     try:
         seconds, resident = waiting.measure(ground, library, count)
     except SubprocessError as error:
-        missing[library] = f"{library} failed: {error}"
+        # Its own words name the command, and with it a path of this machine.
+        missing[library] = f"{library} failed in one of its rounds: {type(error).__name__}"
         return
     rounds[library].append(seconds)
     rounds[f"{library} memory"].append(resident)

@@ -13,7 +13,14 @@ from typing import Protocol
 from sqlalchemy import Connection
 
 from generation_service.bootstrap_documents import Library, build_documents, build_library, build_upkeep
-from generation_service.bootstrap_jobs import admission_of, build_executor, build_kinds, build_recovery, build_wakeups
+from generation_service.bootstrap_jobs import (
+    admission_of,
+    build_background,
+    build_executor,
+    build_kinds,
+    build_recovery,
+    build_wakeups,
+)
 from generation_service.bootstrap_operations import Role, Shared, Trial, build_operations, build_processes
 from generation_service.database import Database, totals
 from generation_service.documents import Documents
@@ -29,7 +36,7 @@ from generation_service.jobs.recovery import Recovery
 from generation_service.jobs.routing import current_mode
 from generation_service.jobs.schedules import Schedule
 from generation_service.jobs.service import Jobs
-from generation_service.jobs.signs import Sign, Signs, waits_for
+from generation_service.jobs.signs import Sign, Signs
 from generation_service.llm import LanguageModel, open_model
 from generation_service.objects import ObjectStore
 from generation_service.programs import Programs, RetryRules
@@ -46,7 +53,7 @@ from generation_service.switching.watch import Watch
 from generation_service.telemetry import JobTelemetry
 from generation_service.wakeups import Fanout
 from workers.adapter import WorkerAdapter
-from workers.background_adapter import VERIFICATION_PROJECT, BackgroundRunner
+from workers.background_adapter import BackgroundRunner
 from workers.rq_adapter import RqBackend
 from workers.rq_view import RedisView
 
@@ -228,13 +235,7 @@ def build(settings: Settings, role: Role, *, process: str | None = None) -> Runt
     )
     heartbeat = Heartbeat(database=database, lease_seconds=settings.job_lease_seconds)
     executor = build_executor(shared, heartbeat, telemetry)
-    background = BackgroundRunner(
-        executor=executor,
-        heartbeat=heartbeat,
-        capacity=settings.background_max_concurrency,
-        reserved_for=VERIFICATION_PROJECT,
-        waiting=shared.signs.add(waits_for(BackgroundRunner.backend)) if role == "api" else None,
-    )
+    background = build_background(shared, executor, heartbeat)
     # Redis is not asked for anything before a job is sent there: the mode says whether, not this process's settings.
     rq = RqBackend(settings.redis_address, timeout_seconds=settings.redis_timeout_seconds)
     backends: dict[Backend, DeliveryBackend] = {"background_tasks": background, "rq": rq}

@@ -14,6 +14,7 @@ from generation_service.jobs.ports import DeliveryBackend, JobKind, RunListener
 from generation_service.jobs.pruning import PruneKind
 from generation_service.jobs.recovery import Pace, Recovery
 from generation_service.jobs.retries import RetryPolicy
+from generation_service.jobs.signs import waits_for
 from generation_service.jobs.submission import Admission
 from generation_service.llm import LanguageModel
 from generation_service.pipeline.kind import GenerationKind, Tools
@@ -22,6 +23,7 @@ from generation_service.search import SearchProvider
 from generation_service.settings import Settings
 from generation_service.switching.canary import CanaryKind
 from generation_service.wakeups import Fanout, open_wakeups
+from workers.background_adapter import VERIFICATION_PROJECT, BackgroundRunner
 from workers.redis_connection import connect
 
 
@@ -41,6 +43,17 @@ def build_executor(shared: Shared, heartbeat: Heartbeat, listener: RunListener) 
         policy=_policy(settings),
         wakeups=shared.wakeups,
         listener=listener,
+    )
+
+
+def build_background(shared: Shared, executor: Executor, heartbeat: Heartbeat) -> BackgroundRunner:
+    """What runs jobs in this process; only an API asks whether any wait for it."""
+    return BackgroundRunner(
+        executor=executor,
+        heartbeat=heartbeat,
+        capacity=shared.settings.background_max_concurrency,
+        reserved_for=VERIFICATION_PROJECT,
+        waiting=shared.signs.add(waits_for(BackgroundRunner.backend)) if shared.role == "api" else None,
     )
 
 

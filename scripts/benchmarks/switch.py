@@ -61,7 +61,9 @@ class SwitchRow:
                 rounds=rounds[f"{what}, {engine}"],
                 goal=goal,
                 missing=missing.get(engine),
-                note=in_words(rounds[f"{what}, {engine}"], rounds[f"disk, {what}, {engine}"]) if unit == "ms" else "",
+                note=in_words(rounds[f"{what}, {engine}"], rounds[f"disk during {what}, {engine}"])
+                if unit == "ms"
+                else "",
             )
             for engine in ground.engines
             for what, unit, goal in (
@@ -84,8 +86,7 @@ def _round(ground: Ground, engine: str, size: Size, rounds: Rounds, missing: dic
             submit(service, _JOBS[size], in_all=True)
             for name, value in asyncio.run(_both_ways_twice(service, size, most / 2)).items():
                 rounds[f"{name}, {engine}"].append(value)
-                if not name.startswith("disk"):
-                    ground.say(f"{engine}: {name}: {value:.2f}")
+                ground.say(f"{engine}: {name}: {value:.2f}")
     except ConfigurationError as error:
         missing[engine] = str(error).partition("\n")[0]
 
@@ -105,7 +106,7 @@ async def _both_ways_twice(service: Service, size: Size, rate: float) -> dict[st
             await _switch(runtime, name, _JOBS[size])
             posted = f"POST p99 during a {name}"
             measured[posted] = (await asyncio.to_thread(loaded.outcome)).percentile(0.99)
-            measured[f"disk, {posted}"] = disk.seconds()
+            measured[f"disk during {posted}"] = disk.seconds()
     return measured
 
 

@@ -193,7 +193,7 @@ async def test_a_run_whose_job_was_rescued_writes_nothing_more(database: Databas
     old_run = asyncio.create_task(core.run(job))
     await until(lambda: _is(core, job.id, "running"))
     _expire_lease(database)
-    await _rescue(core)
+    await core.recover()
     assert (await core.jobs.get(job.id)).status == "pending"
 
     ended = await core.run(job)
@@ -228,7 +228,7 @@ async def test_a_run_thought_dead_cannot_write_into_the_run_that_took_over(datab
     old_run = asyncio.create_task(core.run(job))
     await until(lambda: _is(core, job.id, "running"))
     _expire_lease(database)
-    await _rescue(core)
+    await core.recover()
     taking_over = asyncio.create_task(core.run(job))
 
     await old_run
@@ -247,7 +247,7 @@ async def test_an_ending_of_a_run_thought_dead_is_refused(database: Database) ->
     job = await core.submit()
     [dead] = await core.executor.claim_waiting("background_tasks", 1)
     _expire_lease(database)
-    await _rescue(core)
+    await core.recover()
     [alive] = await core.executor.claim_waiting("background_tasks", 1)
 
     failure = Failure(error=JobError(code="late", message="late", retryable=True))
@@ -394,11 +394,6 @@ async def test_a_job_over_its_budget_fails_for_good(database: Database) -> None:
 
     assert job.error is not None
     assert (job.status, job.error["code"]) == ("failed", "budget_exceeded")
-
-
-async def _rescue(core: Core) -> None:
-    core.recovery._leads = True  # it has led for a while: no quiet time is left
-    await core.recovery.turn()
 
 
 async def _is(core: Core, job_id: str, status: str) -> bool:

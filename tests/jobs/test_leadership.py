@@ -1,5 +1,7 @@
 """A lease has one holder at a time; who does not hold it only reads, and who holds it need not ask at each step."""
 
+import asyncio
+import threading
 from functools import partial
 
 import pytest
@@ -66,3 +68,30 @@ async def test_a_tenure_asks_when_it_must_and_is_over_when_another_has_it(
     assert await tenure.hold()
     await tenure.end()
     assert await take(sqlite_database, "ben")
+
+
+async def test_one_process_leads_at_a_time_and_another_takes_over(database: Database) -> None:
+    def lead(name: str, seconds: float = 30.0) -> bool:
+        return database.write_now(lambda connection: leadership.take_or_keep(connection, "recovery", name, seconds))
+
+    assert (lead("a"), lead("b"), lead("a")) == (True, False, True)
+    database.write_now(lambda connection: leadership.give_up(connection, "recovery", "a"))
+    assert (lead("b"), lead("a")) == (True, False)
+
+
+async def test_nobody_waits_for_a_lease_that_a_frozen_process_is_taking(postgresql_database: Database) -> None:
+    held, done = threading.Event(), threading.Event()
+    take = partial(leadership.take_or_keep, name="recovery", seconds=-1.0)  # it has run out: anybody may have it
+
+    def freezes(connection: Connection) -> bool:
+        taken = take(connection, holder="frozen")
+        held.set()
+        return taken and done.wait(20)
+
+    assert await postgresql_database.write(partial(take, holder="first"))
+    frozen = asyncio.create_task(postgresql_database.write(freezes))
+    assert await asyncio.to_thread(held.wait, 10)
+
+    assert not postgresql_database.write_once_now(partial(take, holder="second"))
+    done.set()
+    assert await frozen

@@ -116,6 +116,12 @@ class Core:
         await self.executor.execute(job.id, "background_tasks")
         return await self.jobs.get(job.id)
 
+    async def recover(self) -> None:
+        """Take one turn of a recovery that has led for a while: no quiet time is left."""
+        self.recovery._leads = True
+        self.recovery._quiet_until = 0
+        await self.recovery.turn()
+
     async def events(self, job_id: JobId) -> list[tuple[str, Mapping[str, Json]]]:
         return [(event.type, event.data) for event in await self.log(job_id)]
 

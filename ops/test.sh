@@ -15,11 +15,21 @@ check() {
   "$@" || stop "실패: $name" "Failed: $name"
 }
 
+# use_memory: what tests write outlives nothing, so it goes to memory where there is room: a fresh PostgreSQL
+# database is there in a tenth of the time that a disk takes.
+use_memory() {
+  local memory=/dev/shm gibibytes=4
+  if [ -z "${TMPDIR:-}" ] && [ -w "$memory" ] && [ "$(df -Pk "$memory" | awk 'NR == 2 { print $4 }')" -gt $((gibibytes << 20)) ]; then
+    export TMPDIR="$memory"
+  fi
+}
+
 set_up dev
 check 'ruff check' "$venv/bin/ruff" check --quiet --output-format concise
 check 'ruff format' "$venv/bin/ruff" format --check --quiet
 check 'mypy --strict' "$venv/bin/mypy"
 check 'lint-imports' "$venv/bin/lint-imports" --cache-dir var/cache/import_linter
 printf '== pytest\n'
+use_memory
 # Most tests wait for real processes, so several run at once; each has servers and databases of its own.
 exec "$venv/bin/python" -m pytest --numprocesses 3 --dist worksteal "$@"

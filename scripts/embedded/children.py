@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+_COMPILED = "PYTHONPYCACHEPREFIX"  # where compiled modules are kept, unless beside their sources
 _LEASH = Path(__file__).with_name("leash.py")
 
 
@@ -36,11 +37,16 @@ class Program:
             *self.command,
         ]
 
+    def surroundings(self) -> dict[str, str]:
+        """Its environment; it shares this process's compiled modules, so that it compiles none beside the sources."""
+        shared = {_COMPILED: os.environ[_COMPILED]} if _COMPILED in os.environ else {}
+        return shared | dict(self.environment)
+
     def run(self, timeout_seconds: float) -> "subprocess.CompletedProcess[str]":
         """Run it to its end and return what it said (errors too, in `stdout`)."""
         return subprocess.run(  # noqa: S603 - commands are made by this project
             self.leashed(),
-            env=dict(self.environment),
+            env=self.surroundings(),
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -61,7 +67,7 @@ class Child:
         with _output(program.log) as output:
             self._popen = subprocess.Popen(  # noqa: S603 - commands are made by this project
                 program.leashed(),
-                env=dict(program.environment),
+                env=program.surroundings(),
                 cwd=program.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -18,7 +18,7 @@ USER = "generation"
 _INITDB_SECONDS = 120.0
 _START_SECONDS = 60.0
 _PREFIX = "gs-pg-"
-_FOLDERS = Path("/tmp")  # noqa: S108 - made by mkdtemp; a socket's path may have 107 bytes, so TMPDIR is not asked
+_LONGEST = 60  # characters of the folder that ours is made in: a socket's path may have 107 bytes
 _OPTIONS = {  # for tests: nothing needs to outlive a crash of the machine
     "fsync": "off",
     "synchronous_commit": "off",
@@ -28,6 +28,7 @@ _OPTIONS = {  # for tests: nothing needs to outlive a crash of the machine
     "max_connections": "300",
     "shared_buffers": "64MB",
     "wal_level": "minimal",
+    "max_wal_size": "128MB",
     "max_wal_senders": "0",
 }
 _DURABLE_OPTIONS = {name: _OPTIONS[name] for name in ("listen_addresses", "max_connections")}  # the rest as it ships
@@ -64,7 +65,7 @@ class EmbeddedPostgres:
     def start(self) -> None:
         """Make its data folder, start it, return once it answers. Raises ConfigurationError with the log's end."""
         sweep()
-        self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_FOLDERS))
+        self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=servers_folder()))
         try:
             self._begin()
         except BaseException:
@@ -125,10 +126,18 @@ class EmbeddedPostgres:
 
 def sweep() -> None:
     """Remove what sessions that were killed have left: folders whose owner is no more."""
-    for folder in _FOLDERS.glob(f"{_PREFIX}*"):
+    for folder in servers_folder().glob(f"{_PREFIX}*"):
         try:
             owner = int((folder / "owner").read_text(encoding="ascii"))
         except (OSError, ValueError):
             continue  # somebody else's, or being made just now
         if not Path(f"/proc/{owner}").exists():
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def servers_folder() -> Path:
+    """Where temporary folders are made (TMPDIR); /tmp if a socket's path would be too long or no program may run."""
+    usual = Path(tempfile.gettempdir())
+    if len(str(usual)) > _LONGEST or os.statvfs(usual).f_flag & os.ST_NOEXEC:
+        return Path("/tmp")  # noqa: S108 - ours are made by mkdtemp
+    return usual

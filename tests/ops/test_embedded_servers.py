@@ -130,8 +130,18 @@ def test_what_a_killed_session_left_is_swept_and_what_a_live_one_has_is_not(
         (tmp_path / name).mkdir()
         if owner:
             (tmp_path / name / "owner").write_text(f"{owner}\n")
-    monkeypatch.setattr(postgresql_server, "_FOLDERS", tmp_path)
+    monkeypatch.setattr(postgresql_server, "servers_folder", lambda: tmp_path)
 
     postgresql_server.sweep()
 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["gs-pg-live", "gs-pg-new"]
+
+
+def test_a_temporary_folder_whose_name_is_too_long_for_a_socket_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = tmp_path / ("x" * 90)
+    long.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(long))
+
+    assert len(str(postgresql_server.servers_folder())) < 90

@@ -32,4 +32,4 @@ check 'lint-imports' "$venv/bin/lint-imports" --cache-dir var/cache/import_linte
 printf '== pytest\n'
 use_memory
 # Most tests wait for real processes, so several run at once; each has servers and databases of its own.
-exec "$venv/bin/python" -m pytest --numprocesses 3 --dist worksteal "$@"
+exec "$venv/bin/python" -m pytest --numprocesses 4 --dist worksteal "$@"

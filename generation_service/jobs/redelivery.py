@@ -4,13 +4,12 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import ColumnElement, Connection, Float, Row, Select, bindparam, select, tuple_, update
 
 from generation_service.database import Database, db_now
 from generation_service.database.tables import jobs
-from generation_service.database.types import beside
 from generation_service.jobs import claims, transitions
 from generation_service.jobs.model import Backend, Job, JobId
 from generation_service.jobs.ports import DeliveryBackend
@@ -21,8 +20,13 @@ _LEISURE = 10  # times as long as a look took nothing is looked for: a long queu
 _LONGEST_PAUSE_SECONDS = 60.0  # a look that was frozen, or that had much to deliver, took long, too
 
 # Of thousands of jobs at a time nothing else is read.
-_SEEN = (jobs.c.id, jobs.c.fence, jobs.c.delivery)
-_Seen = Row[Any, Any, Any]
+_SEEN = (jobs.c.id, jobs.c.fence, jobs.c.delivery, jobs.c.priority)
+_Seen = Row[Any, Any, Any, Any]
+
+Cursor: TypeAlias = tuple[int, str]
+"""Where a page of what waits has ended, in the order in which it is pulled: priority and id of its last job."""
+
+START: Cursor = (-1, "")
 
 
 class Redelivery:
@@ -71,14 +75,14 @@ class Redelivery:
         """
         has_arrived = await asyncio.to_thread(backend.look)
         doubted: dict[str, int] = {}
-        after = ""
+        after = START
         while seen := await self._waiting_since(before, after):
             missing = [one for one in seen if not has_arrived(JobId(one.id), one.delivery)]
             lost = [one for one in missing if self._doubted.get(one.id) == one.delivery]
             for begin in range(0, len(lost), _BATCH):
                 await self._deliver(lost[begin : begin + _BATCH])
             doubted |= {one.id: one.delivery for one in missing}
-            after = seen[-1].id
+            after = (seen[-1].priority, seen[-1].id)
         return doubted
 
     def _delivered_before(self, connection: Connection) -> tuple[datetime, bool]:
@@ -86,10 +90,11 @@ class Redelivery:
         before, any_waits = connection.execute(_OLD, {"seconds": -self._redelivery_seconds}).one()
         return before, any_waits
 
-    async def _waiting_since(self, before: datetime, after: str) -> Sequence[_Seen]:
-        """A page of jobs that were delivered to RQ before that time and still wait, by id."""
-        delivered = _delivered(before, after)
-        return await self._database.read(lambda connection: _find(connection, delivered, limit=_LOOK_BATCH))
+    async def _waiting_since(self, before: datetime, after: Cursor) -> Sequence[_Seen]:
+        """A page of jobs that were delivered to RQ before that time and still wait."""
+        return await self._database.read(
+            lambda connection: find_delivered(connection, before, after=after, limit=_LOOK_BATCH)
+        )
 
     async def _deliver(self, seen: Sequence[_Seen]) -> int:
         """Deliver jobs as they were seen: the next delivery's number is committed before it is made; how many."""
@@ -104,14 +109,19 @@ def undelivered() -> list[ColumnElement[bool]]:
     return [jobs.c.status == "pending", jobs.c.delivered_at.is_(None), claims.is_due(), ~claims.is_paused()]
 
 
-def _delivered(before: datetime, after: str) -> list[ColumnElement[bool]]:
-    """What waits at RQ and was delivered before that time, behind this id."""
-    return [*_at_rq(before), jobs.c.id > after]
+def find_delivered(connection: Connection, before: Any, *, after: Cursor, limit: int) -> Sequence[_Seen]:
+    """A page of what waits at RQ and was delivered before a time, or an expression of one; behind `after`.
+
+    In the order of the index of what is pulled: no page costs more than its own rows, whatever is known of the table.
+    """
+    place = (jobs.c.priority, jobs.c.id)
+    behind = tuple_(*place) > tuple_(*after)
+    return connection.execute(select(*_SEEN).where(*_at_rq(before), behind).order_by(*place).limit(limit)).all()
 
 
 def _at_rq(before: Any) -> list[ColumnElement[bool]]:
     """What waits at RQ and was delivered before a time, or an expression of one."""
-    return [jobs.c.status == "pending", beside(jobs.c.backend) == "rq", jobs.c.delivered_at < before]
+    return [jobs.c.status == "pending", jobs.c.backend == "rq", jobs.c.delivered_at < before]
 
 
 def _old() -> Select[Any]:
@@ -125,11 +135,7 @@ _OLD = _old()  # asked for every few seconds, also while nothing happens: built 
 
 
 def _find_undelivered(connection: Connection) -> Sequence[_Seen]:
-    return _find(connection, undelivered(), limit=_BATCH)
-
-
-def _find(connection: Connection, conditions: Sequence[ColumnElement[bool]], *, limit: int) -> Sequence[_Seen]:
-    return connection.execute(select(*_SEEN).where(*conditions).order_by(jobs.c.id).limit(limit)).all()
+    return connection.execute(select(*_SEEN).where(*undelivered()).order_by(jobs.c.id).limit(_BATCH)).all()
 
 
 def _number(connection: Connection, seen: Sequence[_Seen]) -> list[Job]:

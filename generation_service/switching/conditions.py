@@ -5,14 +5,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, select
+from sqlalchemy import CompoundSelect, Connection, Select, Subquery, bindparam, select, tuple_, union_all
 
 from generation_service.database import db_now
 from generation_service.database.operations import processes
 from generation_service.database.tables import events, jobs, service_state
-from generation_service.database.types import beside
 from generation_service.jobs import claims
-from generation_service.jobs.model import Json
+from generation_service.jobs.model import PRIORITIES, Json
 from generation_service.jobs.routing import PINNED_KINDS, Mode
 from generation_service.settings import Settings
 from generation_service.switching import user_reports
@@ -24,7 +23,7 @@ from generation_service.switching.state import RESUMED_AT
 FIRED_STATE = "triggers"
 """The name of the row of when each trigger fired last."""
 
-_OLDEST_LOOKED_AT = 200  # waiting jobs, by acceptance: the one that has waited longest is among them
+_OLDEST_LOOKED_AT = 200  # waiting jobs of each priority, by acceptance: who has waited longest is among them
 _CRASHED_FOR_SECONDS = 2 * ALIVE_SECONDS  # who was only held up has written its row again before that
 _SERVING_ROLES = ("worker", "api")  # with one of them up, the service is
 
@@ -166,15 +165,33 @@ def _waiting(connection: Connection, around: Surroundings) -> Reading:
 
 def _waits_for_rq() -> Select[Any]:
     """The due jobs that wait for RQ."""
-    waiting = [jobs.c.status == "pending", beside(jobs.c.backend) == "rq", jobs.c.kind.not_in(PINNED_KINDS)]
+    waiting = [jobs.c.status == "pending", jobs.c.backend == "rq", jobs.c.kind.not_in(PINNED_KINDS)]
     return select(jobs.c.id, jobs.c.seq, jobs.c.due_at).where(*waiting, claims.is_due())
 
 
-def _oldest() -> Select[Any]:
-    """The jobs that have waited longest for RQ, and when their last event was."""
-    oldest = _waits_for_rq().order_by(jobs.c.id).limit(_OLDEST_LOOKED_AT).subquery()
-    last = (events.c.job_id == oldest.c.id) & (events.c.sequence == oldest.c.seq)
-    return select(oldest.c.id, oldest.c.due_at, events.c.created_at).join(events, last)
+def _oldest() -> CompoundSelect[Any]:
+    """Of each priority the jobs that have waited longest for RQ, and when their last event was.
+
+    As they stand in the index of what is pulled, and event by event: it costs the same however many wait, whatever
+    the database knows of its tables just then.
+    """
+    place = tuple_(jobs.c.priority, jobs.c.id)
+    oldest = [
+        _waits_for_rq()
+        .where(place > tuple_(number, ""), place < tuple_(number + 1, ""))
+        .order_by(*place)
+        .limit(_OLDEST_LOOKED_AT)
+        .subquery()
+        for number in range(len(PRIORITIES))
+    ]
+    return union_all(*(_with_last_event(those) for those in oldest))
+
+
+def _with_last_event(those: Subquery) -> Select[Any]:
+    last = (events.c.job_id == those.c.id) & (events.c.sequence == those.c.seq)
+    return select(
+        those.c.id, those.c.due_at, select(events.c.created_at).where(last).scalar_subquery().label("created_at")
+    )
 
 
 # Asked for every other second, also while nothing happens: built once.

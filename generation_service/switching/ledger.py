@@ -20,11 +20,11 @@ from generation_service.database import Database
 from generation_service.errors import DatabaseUnavailable
 from generation_service.jobs import ledger
 from generation_service.jobs.ledger import Counts
-from generation_service.jobs.model import JobId
+from generation_service.jobs.redelivery import START
 from generation_service.switching.migration import RedisState
 from generation_service.switching.ports import ALL_PLACES, RUNNING_PLACES, WAITING_PLACES, RqRefused, RqView
 from generation_service.switching.sweep import FOREIGN, STALE, Judged, Sweep, chunks
-from generation_service.switching.sync import find_delivered, rq_id_of
+from generation_service.switching.sync import find_delivered
 
 _BETWEEN_LOOKS_SECONDS = 0.4
 _PAGE = 5_000
@@ -181,15 +181,15 @@ class Ledger:
 
     async def _lost(self) -> AsyncIterator[str]:
         """What was delivered a while ago and is nowhere: SQL, Redis, SQL."""
-        after = JobId("")
+        after = START
         while page := await self._database.read(partial(find_delivered, after=after, limit=_PAGE)):
-            absent = await asyncio.to_thread(self._view.absent, [rq_id_of(*one) for one in page])
-            missing = [one for one in page if rq_id_of(*one) in absent]
+            absent = await asyncio.to_thread(self._view.absent, [one.rq_id for one in page])
+            missing = [one for one in page if one.rq_id in absent]
             if missing:
                 still = await self._database.read(partial(find_delivered, after=after, limit=2 * _PAGE))
                 for one in set(missing) & set(still):
-                    yield rq_id_of(*one)
-            after = page[-1][0]
+                    yield one.rq_id
+            after = page[-1].place
 
     async def _doubled(self, suspects: Sequence[str]) -> frozenset[Finding]:
         """Those that really lie in two places, or twice in one, at one instant."""

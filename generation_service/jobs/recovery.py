@@ -4,6 +4,7 @@ It runs in every long-lived process that can run jobs; one of them leads. Each c
 compare-and-set that is complete in itself, so it may die at any line, and two leaders harm nothing (I8).
 """
 
+import asyncio
 import contextlib
 import logging
 import time
@@ -100,14 +101,16 @@ class Recovery:
         self._clocks = (clock(), time.monotonic())
         self._turned_at: float | None = None  # monotonic: when the last turn ended
         self._loop = Loop(name="recovery", turn=self.turn, pause_seconds=pace.interval_seconds)
+        self._looking = Loop(name="redelivery", turn=self.look_for_lost, pause_seconds=pace.interval_seconds)
 
     def start(self) -> None:
         """Start on the running event loop."""
         self._loop.start()
+        self._looking.start()
 
     async def stop(self) -> None:
         """Stop, and let another process lead at once."""
-        await self._loop.stop()
+        await asyncio.gather(self._loop.stop(), self._looking.stop())
         if self._leads:
             with contextlib.suppress(DatabaseUnavailable):  # then its lease runs out
                 await self._database.write(lambda connection: leadership.give_up(connection, _LEASE, self._process))
@@ -124,12 +127,19 @@ class Recovery:
                 await self._rescue()
                 await self._reroute()
                 await self._redelivery.deliver_undelivered()
-            await self._redelivery.deliver_lost()
         except DatabaseUnavailable:
             self._be_quiet()  # an outage must not make every job look abandoned
             raise
         finally:
             self._turned_at = time.monotonic()
+
+    async def look_for_lost(self) -> None:
+        """Deliver again what got lost on its way, if this process leads.
+
+        Apart from `turn`: where many wait it takes its time, and nobody is rescued later for it.
+        """
+        if self._leads:
+            await self._redelivery.deliver_lost(lambda: self._looking.stopping or not self._leads)
 
     async def _lead(self, amiss: bool | None) -> bool:  # noqa: FBT001 - what was seen, not a switch
         """Take or keep the lease. Whoever does not lead only reads: on SQLite a write is everybody's turn.

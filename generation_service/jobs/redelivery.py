@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -11,13 +11,12 @@ from sqlalchemy import ColumnElement, Connection, Float, Row, Select, bindparam,
 from generation_service.database import Database, db_now
 from generation_service.database.tables import jobs
 from generation_service.jobs import claims, transitions
+from generation_service.jobs.leisure import Leisure
 from generation_service.jobs.model import Backend, Job, JobId
 from generation_service.jobs.ports import DeliveryBackend
 
 _BATCH = 250  # so many are delivered by one transaction
-_LOOK_BATCH = 5_000
-_LEISURE = 10  # times as long as a look took nothing is looked for: a long queue costs a tenth of a core at most
-_LONGEST_PAUSE_SECONDS = 60.0  # a look that was frozen, or that had much to deliver, took long, too
+_LOOK_BATCH = 500
 
 # Of thousands of jobs at a time nothing else is read.
 _SEEN = (jobs.c.id, jobs.c.fence, jobs.c.delivery, jobs.c.priority)
@@ -47,42 +46,45 @@ class Redelivery:
             if not await self._deliver(seen):
                 return  # somebody else holds these rows just now: the next turn comes back
 
-    async def deliver_lost(self) -> None:
-        """Deliver again what was delivered a while ago and has not arrived, twice in a row.
+    async def deliver_lost(self, is_over: Callable[[], bool] = lambda: False) -> None:
+        """Deliver again what was delivered a while ago and has not arrived, twice in a row; at leisure.
 
         Where a backend looks at all it holds, jobs are read that were delivered before: so none has arrived since.
-        Mostly none waits for so long, and then the backend is not asked.
+        Mostly none waits for so long, and then the backend is not asked. Once `is_over`, it is given up.
         """
         backend = self._backends.get("rq")
-        began = time.monotonic()
-        if backend is None or began < self._look_at:
+        if backend is None or time.monotonic() < self._look_at:
             return
         before, any_waits = await self._database.read(self._delivered_before)
         try:
-            doubted = await self._find_lost(backend, before) if any_waits else {}
+            doubted = await self._find_lost(backend, before, is_over) if any_waits else {}
         except ConnectionError:
             return  # it cannot be told what is lost; what was doubted stays doubted
         self._doubted = doubted
-        pause = 0.0 if doubted else self._redelivery_seconds / 2
-        leisure = _LEISURE * (time.monotonic() - began)
-        self._look_at = time.monotonic() + max(pause, min(leisure, _LONGEST_PAUSE_SECONDS))
+        self._look_at = time.monotonic() + (0.0 if doubted else self._redelivery_seconds / 2)
 
-    async def _find_lost(self, backend: DeliveryBackend, before: datetime) -> dict[str, int]:
+    async def _find_lost(
+        self, backend: DeliveryBackend, before: datetime, is_over: Callable[[], bool]
+    ) -> dict[str, int]:
         """Deliver what was missing last time and is so still; job -> delivery of all that is missing now.
 
         `before` is a time before now, so that what is delivered meanwhile is not taken for missing.
         Raises ConnectionError.
         """
+        leisure = Leisure()
         has_arrived = await asyncio.to_thread(backend.look)
+        await leisure.rest()
         doubted: dict[str, int] = {}
         after = START
-        while seen := await self._waiting_since(before, after):
+        while not is_over() and (seen := await self._waiting_since(before, after)):
             missing = [one for one in seen if not has_arrived(JobId(one.id), one.delivery)]
             lost = [one for one in missing if self._doubted.get(one.id) == one.delivery]
             for begin in range(0, len(lost), _BATCH):
                 await self._deliver(lost[begin : begin + _BATCH])
             doubted |= {one.id: one.delivery for one in missing}
             after = (seen[-1].priority, seen[-1].id)
+            if not lost:
+                await leisure.rest()
         return doubted
 
     def _delivered_before(self, connection: Connection) -> tuple[datetime, bool]:

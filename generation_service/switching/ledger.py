@@ -8,7 +8,7 @@ is nothing that a second one could confirm.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -20,6 +20,7 @@ from generation_service.database import Database
 from generation_service.errors import DatabaseUnavailable
 from generation_service.jobs import ledger
 from generation_service.jobs.ledger import Counts
+from generation_service.jobs.leisure import Leisure
 from generation_service.jobs.redelivery import START
 from generation_service.switching.migration import RedisState
 from generation_service.switching.ports import ALL_PLACES, RUNNING_PLACES, WAITING_PLACES, RqRefused, RqView
@@ -35,6 +36,9 @@ _STATUSES = ("pending", "running", "completed", "failed", "cancelled")
 
 Finding = tuple[str, ...]
 """What was found, and enough to tell whether it is the same the next time."""
+
+Rest = Callable[[], Awaitable[None]]
+"""What is done between one page and the next."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,13 +122,14 @@ class Ledger:
         self._first = asyncio.Lock()
         self._renewal: asyncio.Task[None] | None = None
 
-    async def check(self, *, lately: bool = False) -> LedgerReport:
+    async def check(self, *, lately: bool = False, at_leisure: bool = False) -> LedgerReport:
         """Look, and report what is still wrong a moment later. Raises DatabaseUnavailable; Redis may be away.
 
-        `lately`: of episodes only the last ones of each project that has got some lately.
+        `lately`: of episodes only the last ones of each project that has got some lately. `at_leisure`: nobody waits.
         """
         began = time.monotonic()
-        look = partial(self._look, lately=True) if lately else self._look
+        rest = Leisure().rest if at_leisure else _go_on
+        look = partial(self._look, rest, lately=lately)
         first = second = await look()
         if not first.spotless:
             await asyncio.sleep(self._between_looks_seconds)
@@ -147,25 +152,26 @@ class Ledger:
         return report
 
     async def close(self) -> None:
-        """Let a renewal that is under way come to its end."""
+        """Give up a renewal that is under way: it only reads."""
         if self._renewal is not None:
-            await self._renewal
+            self._renewal.cancel()
+            await asyncio.gather(self._renewal, return_exceptions=True)
 
     async def _renew(self) -> None:
         with suppress(DatabaseUnavailable):  # whoever asks next renews it
-            await self.check(lately=True)
+            await self.check(lately=True, at_leisure=True)
 
-    async def _look(self, *, lately: bool = False) -> _Look:
+    async def _look(self, rest: Rest, *, lately: bool) -> _Look:
         look = await self._database.read(partial(_in_the_database, lately=lately))
         try:
-            return await self._with_rq(look)
+            return await self._with_rq(look, rest)
         except RqRefused:
             return replace(look, redis="refused")
         except ConnectionError:
             return replace(look, redis="unreachable")
 
-    async def _with_rq(self, look: _Look) -> _Look:
-        lost = frozenset([("delivery", one) async for one in self._lost()])
+    async def _with_rq(self, look: _Look, rest: Rest) -> _Look:
+        lost = frozenset([("delivery", one) async for one in self._lost(rest)])
         unknown: set[Finding] = set()
         seen: Counter[str] = Counter()
         in_rq: Counter[str] = Counter()
@@ -176,10 +182,11 @@ class Ledger:
             stale += sum(_is_stale(one) for one in found)
             seen.update(one.entry.rq_id for one in found if one.entry.place in _PLACES and one.verdict not in FOREIGN)
             in_rq.update(one.entry.place for one in found)
+            await rest()
         doubled = await self._doubled([rq_id for rq_id, times in seen.items() if times > 1])
         return replace(look, lost=lost, doubled=doubled, unknown=frozenset(unknown), stale=stale, in_rq=dict(in_rq))
 
-    async def _lost(self) -> AsyncIterator[str]:
+    async def _lost(self, rest: Rest) -> AsyncIterator[str]:
         """What was delivered a while ago and is nowhere: SQL, Redis, SQL."""
         after = START
         while page := await self._database.read(partial(find_delivered, after=after, limit=_PAGE)):
@@ -190,6 +197,7 @@ class Ledger:
                 for one in set(missing) & set(still):
                     yield one.rq_id
             after = page[-1].place
+            await rest()
 
     async def _doubled(self, suspects: Sequence[str]) -> frozenset[Finding]:
         """Those that really lie in two places, or twice in one, at one instant."""
@@ -198,6 +206,10 @@ class Ledger:
             places = await asyncio.to_thread(self._view.occurrences, list(some))
             found |= {("delivery", one, *sorted(there)) for one, there in places.items() if len(there) > 1}
         return frozenset(found)
+
+
+async def _go_on() -> None:
+    """Somebody waits: no rest."""
 
 
 def _in_the_database(connection: Connection, *, lately: bool) -> _Look:

@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,7 +12,7 @@ from generation_service.database import Database, db_now
 from generation_service.database.tables import jobs
 from generation_service.jobs.model import Backend, Job, JobId
 from generation_service.jobs.ports import HasArrived
-from tests.support.toy import Core, ToyKind, nothing
+from tests.support.toy import Core, ToyKind, nothing, until
 
 
 class Post:
@@ -26,14 +25,23 @@ class Post:
         self.lost: set[JobId] = set()
         self.reachable = True
         self.looks = self.calls = 0
+        self.answers = threading.Event()
+        self.answers.set()
 
     def deliver(self, jobs: Iterable[Job]) -> None:
         told = [(job.id, job.delivery) for job in jobs]
         self.delivered += told
         self.calls += bool(told)
 
+    async def was_asked(self) -> bool:
+        return self.looks > 0
+
+    async def was_given(self) -> bool:
+        return self.calls > 0
+
     def look(self) -> HasArrived:
         self.looks += 1
+        self.answers.wait(20)
         if not self.reachable:
             raise ConnectionError
         return lambda job_id, _delivery: job_id not in self.lost
@@ -152,15 +160,33 @@ async def test_many_lost_deliveries_are_made_again_in_several_transactions(
     assert post.calls == 3
 
 
-async def test_however_long_a_look_took_the_next_is_not_long_in_coming(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("generation_service.jobs.redelivery._LEISURE", 1e9)
-    core, _ = served(database)
+async def test_a_look_that_takes_its_time_holds_up_nobody(database: Database) -> None:
+    core, post = served(database)
+    await core.submit()
+    change(database, backend="rq", delivered_at=db_now(-60))
+    post.answers.clear()
+    core.recovery.start()
+    try:
+        await until(post.was_asked)
 
-    await core.recovery._redelivery.deliver_lost()
+        change(database, delivered_at=None)
 
-    assert 50 < core.recovery._redelivery._look_at - time.monotonic() <= 60
+        await until(post.was_given)
+    finally:
+        post.answers.set()
+        await core.recovery.stop()
+
+
+async def test_a_look_that_is_over_is_given_up(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("generation_service.jobs.redelivery._LOOK_BATCH", 1)
+    core, post = served(database)
+    post.lost = {(await core.submit()).id for _ in range(3)}
+    change(database, backend="rq", delivered_at=db_now(-60))
+    answers = iter([False, True])
+
+    await core.recovery._redelivery.deliver_lost(lambda: next(answers))
+
+    assert len(core.recovery._redelivery._doubted) == 1
 
 
 async def test_a_row_that_somebody_holds_holds_up_no_other_delivery(postgresql_database: Database) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import AsyncIterator
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -18,7 +19,7 @@ from generation_service.jobs.pruning import prune_jobs
 from generation_service.switching.ledger import LedgerReport
 from scripts.embedded.redis_server import EmbeddedRedis
 from tests.support.switched import Switched, switched
-from tests.support.toy import ToyKind, nothing
+from tests.support.toy import ToyKind, nothing, until
 from workers.names import rq_id
 
 LATER = 2_000_000_000
@@ -274,10 +275,10 @@ async def test_what_is_different_at_the_second_look_is_not_reported(parts: Switc
     parts.redis.rpush("rq:queue:rag_processing", "on-its-way")
     look, looks = parts.ledger._look, 0
 
-    async def look_and_change() -> object:
+    async def look_and_change(*arguments: Any, **options: Any) -> object:
         nonlocal looks
         looks += 1
-        seen = await look()
+        seen = await look(*arguments, **options)
         parts.redis.delete("rq:queue:rag_processing")
         return seen
 
@@ -292,8 +293,22 @@ async def test_whoever_asks_again_and_again_gets_the_last_report_while_it_is_ren
 
     assert await parts.ledger.recent(60) is first
     assert await parts.ledger.recent(0) is first
-    await parts.ledger.close()
+
+    async def is_renewed() -> bool:
+        return await parts.ledger.recent(60) is not first
+
+    await until(is_renewed)
     assert (await parts.ledger.recent(60)).unexplained == 1
+
+
+async def test_a_renewal_that_is_under_way_holds_up_no_stop(parts: Switched, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("generation_service.jobs.leisure._REST", 1e9)
+    monkeypatch.setattr("generation_service.jobs.leisure._LONGEST_SECONDS", 3600.0)
+    first = await parts.ledger.recent(60)
+    parts.redis.rpush("rq:queue:rag_processing", "nobody")
+    assert await parts.ledger.recent(0) is first
+
+    await asyncio.wait_for(parts.ledger.close(), 60)
 
 
 async def test_several_who_ask_at_once_make_it_count_once(parts: Switched) -> None:

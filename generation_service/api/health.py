@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 from typing import Any, Literal
 
@@ -21,10 +22,40 @@ VERSION = version("generation-service")
 
 _LOOK_SECONDS = 0.5  # an answer about a dependency counts this long: health is asked often, and by many
 _PATIENCE_SECONDS = 3.0
+_REDIS_PATIENCE_SECONDS = 1.0  # shorter: no answer depends on Redis, and those who ask have a patience of their own
 
 router = APIRouter(tags=["Health"])
 
 Reach = Literal["ok", "unreachable", "unused"]
+
+
+class _Look:
+    """One look at a dependency: shared by all who ask at the same time, and waited for no longer than its patience."""
+
+    def __init__(self, look: Callable[[], Awaitable[None]], *, patience_seconds: float) -> None:
+        self._look = look
+        self._patience_seconds = patience_seconds
+        self._task: asyncio.Task[None] | None = None
+        self._began = self._ended = float("-inf")
+
+    async def is_known(self) -> bool:
+        """Look where the last look is old; False where one takes too long, which goes on without anybody waiting."""
+        now = time.monotonic()
+        if now - self._ended < _LOOK_SECONDS:
+            return True
+        if self._task is None or self._task.done():
+            self._began, self._task = now, asyncio.create_task(self._once(), name="health-look")
+        done, _ = await asyncio.wait({self._task}, timeout=max(0.0, self._began + self._patience_seconds - now))
+        for look in done:
+            look.result()  # what could not be foreseen is a failure of ours
+        return bool(done)
+
+    def forget(self) -> None:
+        self._ended = float("-inf")
+
+    async def _once(self) -> None:
+        await self._look()
+        self._ended = time.monotonic()
 
 
 class Dependencies:
@@ -32,33 +63,24 @@ class Dependencies:
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
-        self._looking: asyncio.Task[None] | None = None
-        self._looked_at = float("-inf")
+        self._at_database = _Look(self._look_into_the_database, patience_seconds=_PATIENCE_SECONDS)
+        self._at_redis = _Look(self._look_for_redis, patience_seconds=_REDIS_PATIENCE_SECONDS)
         self.database: Reach = "unreachable"
         self.redis: Reach = "unused"
         self.mode: Mode | None = None
         self.drained = False  # the service as a whole, by an operator
 
     async def look(self) -> None:
-        """Bring the three up to date where they are old; callers at the same time share one look."""
-        if time.monotonic() - self._looked_at < _LOOK_SECONDS:
-            return
-        if self._looking is None or self._looking.done():
-            self._looking = asyncio.create_task(self._look(), name="health-look")
-        done, _ = await asyncio.wait({self._looking}, timeout=_PATIENCE_SECONDS)
-        for look in done:
-            look.result()  # what could not be foreseen is a failure of ours
-        if not done:
+        """Bring what is old up to date. Of two that are slow each is called unreachable for itself alone."""
+        if not await self._at_database.is_known():
             self.database = "unreachable"
+        if not await self._at_redis.is_known():
+            self.redis = "unreachable"
 
     def forget(self) -> None:
         """Look anew when somebody asks next: what was seen has just been changed here."""
-        self._looked_at = float("-inf")
-
-    async def _look(self) -> None:
-        await self._look_into_the_database()
-        self.redis = await self._reach_redis()
-        self._looked_at = time.monotonic()
+        self._at_database.forget()
+        self._at_redis.forget()
 
     async def _look_into_the_database(self) -> None:
         try:
@@ -68,11 +90,12 @@ class Dependencies:
         except DatabaseUnavailable:
             self.database = "unreachable"
 
-    async def _reach_redis(self) -> Reach:
+    async def _look_for_redis(self) -> None:
         settings = self.runtime.settings
         if not (self.mode.enabled if self.mode else settings.worker_system_enabled):
-            return "unused"
-        return "ok" if await asyncio.to_thread(self.runtime.rq.ping) else "unreachable"
+            self.redis = "unused"
+        else:
+            self.redis = "ok" if await asyncio.to_thread(self.runtime.rq.ping) else "unreachable"
 
 
 @router.get("/livez", summary="Is this process alive?")

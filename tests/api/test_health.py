@@ -3,6 +3,9 @@
 import asyncio
 import json
 import logging
+import socket
+import time
+from contextlib import closing
 
 import httpx2
 import pytest
@@ -15,6 +18,7 @@ from generation_service.errors import ConfigurationError, DatabaseUnavailable
 from generation_service.switching.mode import Flag, environment_says
 from tests.api.conftest import Api, ApiRuntime, NoRedis, Served
 from tests.support.settings import SettingsFor
+from workers.rq_adapter import RqBackend
 
 
 def series(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -78,6 +82,40 @@ async def test_a_service_that_wants_redis_and_has_none_is_degraded_and_ready(sma
 
     assert (health.status_code, health.json()["status"], health.json()["redis"]) == (200, "degraded", "unreachable")
     assert ready.status_code == 200
+
+
+async def test_a_redis_that_is_silent_makes_nobody_unready(small_api: Api) -> None:
+    flag = Flag(use_durable_worker=True, worker_system_enabled=True)
+    database = small_api.runtime.database
+    await database.write(lambda connection: environment_says(connection, flag, host="h", role="api"))
+
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:  # takes connections and never says a word
+        address = f"redis://127.0.0.1:{silent.getsockname()[1]}/5"
+        small_api.runtime.rq = RqBackend(address, timeout_seconds=60)
+        asked_at = time.monotonic()
+        ready, health = await asyncio.gather(small_api.http.get("/readyz"), small_api.http.get("/health"))
+        answered = time.monotonic() - asked_at
+        asked_again_at = time.monotonic()
+        again = await small_api.http.get("/readyz")
+        answered_again = time.monotonic() - asked_again_at
+
+    assert (ready.status_code, health.status_code, again.status_code) == (200, 200, 200)
+    assert (health.json()["status"], health.json()["database"]) == ("degraded", "ok")
+    assert {one.json()["redis"] for one in (ready, health, again)} == {"unreachable"}
+    assert answered < 3
+    assert answered_again < 0.5, "who asks while a look is overdue is told at once"
+
+
+async def test_a_redis_that_answers_again_is_seen(small_api: Api) -> None:
+    flag = Flag(use_durable_worker=True, worker_system_enabled=True)
+    await small_api.runtime.database.write(lambda connection: environment_says(connection, flag, host="h", role="api"))
+    small_api.runtime.rq = NoRedis(answers=False)
+    assert (await small_api.http.get("/health")).json()["status"] == "degraded"
+
+    small_api.runtime.rq = NoRedis(answers=True)
+    small_api.app.state.dependencies.forget()
+
+    assert (await small_api.http.get("/health")).json()["status"] == "ok"
 
 
 async def test_from_the_beginning_of_a_drain_a_process_is_alive_and_not_ready(small_api: Api) -> None:

@@ -53,7 +53,8 @@ async def submit(request: Request) -> Response:
         if not submitted.replayed:  # it waits for nothing, so it takes no place among the tasks that may
             accepted.background = BackgroundTask(deliver, runtime, submitted.job)
         return accepted
-    await deliver(runtime, submitted.job)
+    if not submitted.replayed:
+        await deliver(runtime, submitted.job)
     job = await until_ended(runtime, request.app.state.drain, submitted.job, seconds)
     return await _accepted(request, job, headers | {"Preference-Applied": f"wait={seconds}"})
 

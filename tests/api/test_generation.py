@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
+from redis import Redis
 from sqlalchemy import insert
 
 from generation_service.api.models import JobPage, JobResource
@@ -13,8 +14,10 @@ from generation_service.database.tables import pruned_jobs
 from generation_service.errors import PermanentError
 from generation_service.jobs.ports import StepRun
 from tests.api.conftest import BODY, STEPS, Api, ApiRuntime, GenerationToy, api_over
+from tests.rq.support.deliveries import a_backend
 from tests.support.settings import SettingsFor
 from tests.support.toy import nothing
+from workers.names import QUEUES, queue_key, rq_id_of
 
 
 async def test_a_submission_is_answered_with_the_job_and_delivered_afterwards(api: Api) -> None:
@@ -93,6 +96,21 @@ async def test_a_refused_request_binds_no_key(small_api: Api) -> None:
 
     assert (refused.status_code, accepted.status_code) == (422, 202)
     assert "Idempotent-Replayed" not in accepted.headers
+
+
+@pytest.mark.parametrize("preferred", [{}, {"Prefer": "wait=0"}], ids=["at once", "waiting"])
+async def test_a_replay_leaves_one_delivery_in_its_queue(
+    small_api: Api, redis_url: str, preferred: dict[str, str]
+) -> None:
+    headers = {"Idempotency-Key": "k1"} | preferred
+    with a_backend(redis_url) as backend:  # its end sends what is pending
+        small_api.runtime.adapter = backend
+        answers = [await small_api.http.post("/api/generation", json=BODY, headers=headers) for _ in range(3)]
+
+    assert ["Idempotent-Replayed" in answer.headers for answer in answers] == [False, True, True]
+    with Redis.from_url(redis_url, decode_responses=True) as client:
+        queued = [entry for queue in QUEUES for entry in client.lrange(queue_key(queue), 0, -1)]
+    assert queued == [rq_id_of(answers[0].json()["job_id"], 1)]
 
 
 async def test_prefer_wait_holds_the_answer_until_the_job_has_ended(small_api: Api) -> None:

@@ -1,7 +1,7 @@
 """The route of a job's result: one text, in the format that the caller asks for."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -11,13 +11,11 @@ from starlette.responses import Response
 from generation_service.api.auth import Caller
 from generation_service.api.generation import JobIdPath
 from generation_service.api.negotiation import best_of
-from generation_service.api.ports import runtime_of
+from generation_service.api.ports import Runtime, runtime_of
 from generation_service.api.problems import responses
-from generation_service.database import Database
 from generation_service.errors import Refused
-from generation_service.jobs.model import Job, Json
 from generation_service.pipeline import recipes
-from generation_service.pipeline.episodes import episode_of_job
+from generation_service.pipeline.episodes import Episode, episode_of_job, episode_of_pruned_job
 from generation_service.pipeline.rendering import FORMATS, render
 
 router = APIRouter(prefix="/api/generation", tags=["Generation"])
@@ -44,17 +42,14 @@ async def result(
         str | None, Query(alias="format", max_length=32, description="goes before Accept; see system-info")
     ] = None,
 ) -> Response:
-    """What a completed job wrote, by `?format=` or `Accept`; 409 before it is there, 404 where a job writes none."""
-    runtime = runtime_of(request)
-    job = await runtime.jobs.get(job_id, user_id)
-    if job.kind != "generation":
-        raise Refused("no_result", 404)
-    content = await _content(runtime.database, job)
-    if content is None:
-        raise Refused("result_not_ready", 409)
-    name = file_format or acceptable(request.headers.get("accept"), recipes.find(job.recipe).formats)
-    rendered = await asyncio.to_thread(render, content, name)
-    headers = {"Content-Disposition": f'inline; filename="{job.id}{rendered.suffix}"', "Vary": "Accept"}
+    """What a completed job wrote, by `?format=` or `Accept`; 409 before it is there, 404 where a job writes none.
+
+    It stays when the job itself is pruned.
+    """
+    episode = await _episode(runtime_of(request), job_id, user_id)
+    name = file_format or acceptable(request.headers.get("accept"), recipes.find(episode.recipe).formats)
+    rendered = await asyncio.to_thread(render, episode.content, name)
+    headers = {"Content-Disposition": f'inline; filename="{episode.job_id}{rendered.suffix}"', "Vary": "Accept"}
     return Response(
         rendered.body, headers={"Content-Type": rendered.media_type, "Cache-Control": "no-store", **headers}
     )
@@ -65,8 +60,20 @@ def acceptable(accept: str | None, names: Sequence[str]) -> str:
     return best_of(accept, {name: FORMATS[name].media_type for name in names})
 
 
-async def _content(database: Database, job: Job) -> Mapping[str, Json] | None:
-    if job.status != "completed":
-        return None
-    episode = await database.read(lambda connection: episode_of_job(connection, job.id))
-    return episode.content if episode else None
+async def _episode(runtime: Runtime, job_id: str, user_id: str) -> Episode:
+    """What the job has made. Raises Refused as `Jobs.get`, and: `no_result` (404), `result_not_ready` (409)."""
+    try:
+        job = await runtime.jobs.get(job_id, user_id)
+    except Refused as refused:
+        if refused.code != "job_pruned":
+            raise
+        kept = await runtime.database.read(lambda connection: episode_of_pruned_job(connection, job_id, user_id))
+        if kept is None:
+            raise
+        return kept
+    if job.kind != "generation":
+        raise Refused("no_result", 404)
+    episode = await runtime.database.read(lambda connection: episode_of_job(connection, job.id))
+    if job.status != "completed" or episode is None:
+        raise Refused("result_not_ready", 409)
+    return episode

@@ -10,7 +10,7 @@ from uuid import uuid4
 import click
 from rich.console import Console
 
-from generation_service.cli.client import Api
+from generation_service.cli.client import Api, ApiProblem
 from generation_service.cli.follow import follow
 from generation_service.cli.progress import display_for
 from generation_service.cli.reading import Reading
@@ -55,12 +55,20 @@ def command(
     as_json: bool,
     **wanted: Any,
 ) -> int:
-    """Exit 0 once the text is there (or, with --no-follow, accepted), 1 where the job failed or was cancelled."""
+    """Exit 0 once the text is there (or, with --no-follow, accepted), 1 where the job failed or was cancelled.
+
+    Of a job that was pruned the text is left, and nothing to follow.
+    """
     body = None if job_id else request_body(**wanted)
     if file_format == "docx" and output is None and not no_follow and (as_json or sys.stdout.isatty()):
         raise click.UsageError(say("generate.docx_needs_output"))
     with Api.from_settings(load_settings()) as api:
-        job = api.job(job_id) if job_id else api.submit(body or {}, key or f"cli-{uuid4()}")
+        try:
+            job = api.job(job_id) if job_id else api.submit(body or {}, key or f"cli-{uuid4()}")
+        except ApiProblem as problem:
+            if job_id is None or no_follow or problem.code != "job_pruned":
+                raise
+            return _write(api, job_id, None, file_format, output, as_json=as_json)
         if no_follow:
             _say_accepted(job, as_json=as_json)
             return 0
@@ -89,7 +97,14 @@ def _report(api: Api, job: dict[str, Any], file_format: str, output: Path | None
             print_json({"job": job, "text": None, "saved_to": None})
         tell(f"generate.{job['status']}", reason=(job.get("error") or {}).get("message", ""), job_id=job["job_id"])
         return _FAILED
-    written = api.result(job["job_id"], file_format)
+    return _write(api, job["job_id"], job, file_format, output, as_json=as_json)
+
+
+def _write(
+    api: Api, job_id: str, job: Mapping[str, Any] | None, file_format: str, output: Path | None, *, as_json: bool
+) -> int:
+    """Put the text where it is wanted; `job` is None where it was pruned."""
+    written = api.result(job_id, file_format)
     if output:
         output.write_bytes(written)
     if as_json:
@@ -101,7 +116,7 @@ def _report(api: Api, job: dict[str, Any], file_format: str, output: Path | None
         return 0
     if not (output and file_format == "docx"):
         _print_text(written)
-    _say_saved(api, job, output)
+    _say_saved(api, job or {}, output)
     return 0
 
 

@@ -127,3 +127,11 @@ def episode_of_job(connection: Connection, job_id: str) -> Episode | None:
     """What a job has made, with its content; None where it has made nothing yet."""
     row = connection.execute(select(episodes).where(episodes.c.job_id == job_id)).mappings().one_or_none()
     return Episode(**row) if row else None
+
+
+def episode_of_pruned_job(connection: Connection, job_id: str, user_id: str) -> Episode | None:
+    """As `episode_of_job`, where only the project is left to say whose it is; None for another user's too."""
+    owned = episodes.join(projects, projects.c.id == episodes.c.project_id)
+    kept = select(episodes).select_from(owned).where(episodes.c.job_id == job_id, projects.c.user_id == user_id)
+    row = connection.execute(kept).mappings().one_or_none()
+    return Episode(**row) if row else None

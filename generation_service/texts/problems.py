@@ -127,8 +127,8 @@ TEXTS: dict[str, dict[str, str]] = {
         "job_pruned",
         title=("The job was pruned", "보존 기간이 지난 작업입니다"),
         detail=(
-            "The job ended so long ago that it is no longer kept. Its episode is still in its project.",
-            "끝난 지 오래되어 작업 기록이 삭제되었습니다. 에피소드는 프로젝트에 남아 있습니다.",
+            "The job ended so long ago that it is no longer kept. What it wrote stays: as an episode of its project.",
+            "끝난 지 오래되어 작업 기록이 삭제되었습니다. 작성된 글은 프로젝트의 에피소드로 남아 있습니다.",
         ),
     ),
     **_problem(

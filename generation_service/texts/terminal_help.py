@@ -87,7 +87,10 @@ _HELP: dict[str, dict[str, str]] = {
         "en": "Idempotency-Key: the same key and request make one job [default: a fresh one].",
         "ko": "Idempotency-Key. 같은 키와 요청은 작업 하나가 됩니다 [기본값: 새 키].",
     },
-    ".generate.follow": {"en": "Follow a job that was submitted before.", "ko": "앞서 요청한 작업을 지켜봅니다."},
+    ".generate.follow": {
+        "en": "Follow a job that was submitted before, and print its text.",
+        "ko": "앞서 요청한 작업을 지켜보고 글을 출력합니다.",
+    },
     ".generate.no_follow": {"en": "Only submit.", "ko": "요청만 합니다."},
     ".generate.format": {"en": "Format of the text.", "ko": "글의 형식."},
     ".generate.output": {"en": "Save the text in this file too.", "ko": "글을 이 파일에도 저장합니다."},

@@ -1,14 +1,21 @@
 """Results and episodes: by Accept or by name, once they are there, for their own user."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
+from sqlalchemy import Connection, delete, update
 
 from generation_service.api.models import EpisodePage, EpisodeResource
 from generation_service.api.results import acceptable
+from generation_service.database import Database, db_now
+from generation_service.database.tables import idempotency_keys, jobs
 from generation_service.errors import Refused
+from generation_service.jobs import pruning
+from generation_service.pipeline import recipes
 from tests.api.conftest import BODY, Api, ApiRuntime, GenerationToy, api_over
+from tests.pipeline.harness import Pipeline
 from tests.support.settings import SettingsFor
 
 NAMES = ("markdown", "fountain", "docx", "json")
@@ -76,6 +83,72 @@ async def test_a_result_that_is_not_there_yet_is_409(small_api: Api) -> None:
     answer = await small_api.http.get(job["urls"]["result"])
 
     assert (answer.status_code, answer.json()["code"]) == (409, "result_not_ready")
+
+
+def prune(runtime: ApiRuntime) -> int:
+    """Prune whatever has ended, as if it had been long ago."""
+
+    def unit(connection: Connection) -> int:
+        connection.execute(delete(idempotency_keys))
+        connection.execute(update(jobs).values(completed_at=db_now(-3600)))
+        return pruning.prune_jobs(connection, 60).pruned
+
+    return runtime.database.write_now(unit)
+
+
+REPORT = {"recipe": "risk_report", "corp_id": "8001", "corp_name": "Hanbit", "financials": {"debt ratio": "310%"}}
+
+
+@pytest.mark.parametrize("body", [BODY, REPORT], ids=["script", "risk_report"])
+async def test_what_a_job_wrote_outlives_the_job_in_every_format(
+    settings_for: SettingsFor, database: Database, body: dict[str, Any]
+) -> None:
+    async with api_over(ApiRuntime(settings_for(), database, Pipeline(database).kind)) as api:
+        # Given a job that the real steps have completed, and what it wrote
+        job = await api.submit(body)
+        await api.runtime.run(job["job_id"])
+        names = recipes.find(job["recipe"]).formats
+        before = {name: await api.http.get(job["urls"]["result"], params={"format": name}) for name in names}
+
+        # When the job is pruned
+        assert prune(api.runtime) == 1
+
+        # Then its episode leads to the same text
+        episode = (await api.http.get(f"/api/projects/{job['project_id']}/episodes/1")).json()
+        after = {name: await api.http.get(episode["urls"]["result"], params={"format": name}) for name in names}
+        by_accept = await api.http.get(episode["urls"]["result"], headers={"Accept": "application/json"})
+        gone = await api.http.get(episode["urls"]["job"])
+
+    assert {answer.status_code for answer in after.values()} == {200}
+    for name in names:
+        assert after[name].headers["Content-Type"] == before[name].headers["Content-Type"]
+        assert after[name].headers["Content-Disposition"] == before[name].headers["Content-Disposition"]
+        if name != "docx":  # which says when it was made
+            assert after[name].content == before[name].content
+    assert after["docx"].content.startswith(b"PK")
+    assert by_accept.json()["title"] == episode["title"]
+    assert (gone.status_code, gone.json()["code"]) == (410, "job_pruned")
+
+
+async def test_a_pruned_job_without_an_episode_or_of_another_user_shows_no_text(
+    settings_for: SettingsFor, sqlite_runtime: ApiRuntime, kind: GenerationToy
+) -> None:
+    runtime = ApiRuntime(settings_for(api_tokens={"a": "ana", "b": "ben"}), sqlite_runtime.database, kind)
+    ana, ben = ({"Authorization": f"Bearer {token}"} for token in "ab")
+    async with api_over(runtime) as api:
+        done, cancelled = await api.submit(BODY, **ana), await api.submit(BODY, **ana)
+        await runtime.run(done["job_id"])
+        await api.http.post(cancelled["urls"]["cancel"], headers=ana)
+        assert prune(runtime) == 2
+
+        mine = await api.http.get(done["urls"]["result"], headers=ana)
+        refused = [
+            await api.http.get(done["urls"]["result"], headers=ben),
+            await api.http.get(cancelled["urls"]["result"], headers=ana),
+        ]
+
+    assert mine.status_code == 200
+    assert [(one.status_code, one.json()["code"]) for one in refused] == [(410, "job_pruned")] * 2
 
 
 async def test_episodes_are_listed_in_the_order_of_their_numbers(api: Api) -> None:

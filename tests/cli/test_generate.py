@@ -105,6 +105,31 @@ def test_a_job_is_followed_again_without_being_submitted(commands: Commands, ser
     assert not service.asked_for("/api/generation")
 
 
+def test_the_text_of_a_pruned_job_is_printed(commands: Commands, service: ScriptedApi, tmp_path: Path) -> None:
+    service.on("GET /api/generation/j", as_json({"code": "job_pruned", "detail": "The job was pruned."}, 410))
+    service.on("GET /api/generation/j/result", Answer(200, SCRIPT.encode(), {"Content-Type": "text/markdown"}))
+    target = tmp_path / "script.md"
+
+    printed = generate(commands, service, "--follow", "j")
+    told = generate(commands, service, "--follow", "j", "--json", "--output", str(target))
+    only_the_job = generate(commands, service, "--follow", "j", "--no-follow")
+
+    assert (printed.code, printed.out, printed.err) == (0, SCRIPT, "")
+    assert json.loads(told.out) == {"job": None, "text": SCRIPT, "saved_to": str(target)}
+    assert target.read_text(encoding="utf-8") == SCRIPT
+    assert (only_the_job.code, only_the_job.err) == (1, "The job was pruned.\n")
+
+
+def test_a_pruned_job_that_left_no_text_is_said(commands: Commands, service: ScriptedApi) -> None:
+    pruned = as_json({"code": "job_pruned", "detail": "The job was pruned."}, 410)
+    service.on("GET /api/generation/j", pruned)
+    service.on("GET /api/generation/j/result", pruned)
+
+    ran = generate(commands, service, "--follow", "j")
+
+    assert (ran.code, ran.err) == (1, "The job was pruned.\n")
+
+
 def test_a_body_from_a_file_is_completed_by_the_options(
     commands: Commands, service: ScriptedApi, tmp_path: Path
 ) -> None:

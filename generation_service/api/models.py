@@ -127,6 +127,9 @@ class SystemInfo(_Shape):
     worker_system: WorkerSystem
     version: str
     recipes: list[str]
+    formats: dict[str, list[str]] = Field(
+        description="by recipe: what `?format=` of a result takes, the usual one first"
+    )
     llm_provider: str
     search_provider: str
     limits: dict[str, int]

@@ -39,7 +39,10 @@ async def result(
     job_id: JobIdPath,
     user_id: Caller,
     file_format: Annotated[
-        str | None, Query(alias="format", max_length=32, description="goes before Accept; see system-info")
+        str | None,
+        Query(
+            alias="format", max_length=32, description="goes before Accept; system-info lists each recipe's `formats`"
+        ),
     ] = None,
 ) -> Response:
     """What a completed job wrote, by `?format=` or `Accept`; 409 before it is there, 404 where a job writes none.

@@ -34,6 +34,7 @@ async def system_info(request: Request, _user: Caller) -> Response:
         "worker_system": worker_system(runtime, await runtime.database.read(current_mode)),
         "version": VERSION,
         "recipes": list(RECIPES),
+        "formats": {name: list(recipe.formats) for name, recipe in RECIPES.items()},
         "llm_provider": settings.llm_provider,
         "search_provider": settings.search_provider,
         "limits": limits,

@@ -290,3 +290,15 @@ async def test_system_info_says_where_jobs_go(small_api: Api) -> None:
     assert info["worker_system"]["type"] == "background_tasks"
     assert info["worker_system"]["enabled"] is False
     assert "script" in info["recipes"]
+
+
+async def test_system_info_lists_the_formats_that_each_recipes_result_takes(small_api: Api) -> None:
+    info = (await small_api.http.get("/api/generation/system-info")).json()
+    document = (await small_api.http.get("/openapi.json")).json()
+    result = document["paths"]["/api/generation/{job_id}/result"]["get"]
+
+    assert list(info["formats"]) == info["recipes"]
+    assert info["formats"]["script"] == ["markdown", "fountain", "docx", "json"]
+    assert "fountain" not in info["formats"]["risk_report"]
+    [described] = [one["description"] for one in result["parameters"] if one["name"] == "format"]
+    assert "`formats`" in described

@@ -98,7 +98,7 @@ class EpisodeResource(_Shape):
     project_id: str
     recipe: str
     language: str
-    generator: str = Field(description="which model wrote it; `offline` is none")
+    generator: str = Field(description="which model wrote it; `extractive-v1` is none")
     job_id: str
     created_at: datetime
     urls: EpisodeUrls

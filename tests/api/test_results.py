@@ -13,6 +13,7 @@ from generation_service.database import Database, db_now
 from generation_service.database.tables import idempotency_keys, jobs
 from generation_service.errors import Refused
 from generation_service.jobs import pruning
+from generation_service.llm.offline.model import GENERATOR
 from generation_service.pipeline import recipes
 from tests.api.conftest import BODY, Api, ApiRuntime, GenerationToy, api_over
 from tests.pipeline.harness import Pipeline
@@ -166,6 +167,13 @@ async def test_episodes_are_listed_in_the_order_of_their_numbers(api: Api) -> No
     assert rest["next_cursor"] is None
     assert first["items"][1] == second
     assert (await api.http.get(second["urls"]["result"])).status_code == 200
+
+
+async def test_the_description_of_an_episode_names_the_generator_that_is_no_model(small_api: Api) -> None:
+    document = (await small_api.http.get("/openapi.json")).json()
+
+    described = document["components"]["schemas"]["EpisodeResource"]["properties"]["generator"]["description"]
+    assert f"`{GENERATOR}` is none" in described
 
 
 async def test_jobs_that_complete_at_once_number_their_episodes_without_a_gap(api: Api) -> None:

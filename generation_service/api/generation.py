@@ -65,7 +65,7 @@ router.add_api_route(
     methods=["POST"],
     status_code=202,
     summary="Submit a generation",
-    responses=responses(400, 401, 413, 415, 422, 429, shown={202: JobResource}),
+    responses=responses(400, 401, 404, 413, 415, 422, 429, shown={202: JobResource}),
     openapi_extra=examples.SUBMIT,
     route_class_override=DirectRoute,
 )

@@ -196,6 +196,16 @@ async def test_an_episode_that_is_not_there_is_404_and_an_unused_project_is_empt
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid_cursor")
 
 
+TAKE_A_PROJECT = (
+    ("post", "/api/generation"),
+    ("post", "/api/v1/documents/upload"),
+    ("get", "/api/v1/documents/search"),
+    ("post", "/v1/programs"),
+    ("get", "/api/projects/{project_id}/episodes"),
+    ("get", "/api/projects/{project_id}/episodes/{number}"),
+)
+
+
 async def test_what_belongs_to_another_user_is_404(
     settings_for: SettingsFor, sqlite_runtime: ApiRuntime, kind: GenerationToy
 ) -> None:
@@ -213,6 +223,10 @@ async def test_what_belongs_to_another_user_is_404(
         assert (await api.http.get("/api/generation", headers=ben)).json()["items"] == []
         refused = await api.http.post("/api/generation", json=BODY, headers=ben)
         assert (refused.status_code, refused.json()["code"]) == (404, "project_not_found")
+        paths = (await api.http.get("/openapi.json")).json()["paths"]
+
+    for method, path in TAKE_A_PROJECT:
+        assert "404" in paths[path][method]["responses"], f"{method} {path}"
 
 
 async def test_keys_of_two_users_do_not_meet(

@@ -79,7 +79,7 @@ def _speak(database: Database, wish: ModeWish, settings: Settings, *, dry_run: b
 
 
 def _look(connection: Connection, limit: int) -> dict[str, Json]:
-    found = operator.history(connection, limit=limit)
+    found = operator.history(connection, limit=limit).items
     switch = switches.under_way(connection)
     under_way = switches.progress(switch) if switch else None
     return {"now": found[0] if found else None, "history": found, "under_way": under_way}

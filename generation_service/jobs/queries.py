@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, CompoundSelect, Connection, func, select, 
 from generation_service.database.partitions import CLOCKS_AGREE, first_id
 from generation_service.database.tables import job_tallies, jobs, pruned_jobs
 from generation_service.database.types import beside
+from generation_service.errors import Refused
 from generation_service.jobs import transitions
 from generation_service.jobs.model import LIVE, Backend, Job, JobId, Status
 
@@ -18,6 +19,7 @@ T = TypeVar("T")
 PRUNED = "pruned"
 """The status under which tombstones are tallied."""
 
+_LARGEST_NUMBER = 2**63 - 1
 _INDEXED_STATUSES = (["pending", "running"], ["cancelled", "failed"])  # the conditions of indexes by user
 
 
@@ -39,6 +41,15 @@ class Page(Generic[T]):
 
     items: list[T]
     next_cursor: str | None
+
+
+def number_before(cursor: str | None) -> int:
+    """Below which number a page of a list begins that counts downwards. Raises Refused `invalid_cursor` (422)."""
+    if cursor is None:
+        return _LARGEST_NUMBER
+    if not (cursor.isascii() and cursor.isdecimal() and int(cursor) <= _LARGEST_NUMBER):
+        raise Refused("invalid_cursor", 422)
+    return int(cursor)
 
 
 def list_jobs(connection: Connection, wanted: JobFilter, *, limit: int, before: JobId | None) -> Page[Job]:

@@ -74,9 +74,10 @@ def current_mode(connection: Connection) -> Mode | None:
     return found[0] if found else None
 
 
-def modes(connection: Connection, *, limit: int) -> list[Mode]:
-    """The last modes, the one in force first."""
-    rows = connection.execute(_MODES, {"most": limit})
+def modes(connection: Connection, *, limit: int, before: int | None = None) -> list[Mode]:
+    """The last modes, the one in force first; or the last ones before the epoch `before`."""
+    wanted = _MODES if before is None else _MODES.where(worker_mode.c.epoch < before)
+    rows = connection.execute(wanted, {"most": limit})
     return [_mode_of(dict(row._mapping)) for row in rows]  # noqa: SLF001 - SQLAlchemy's public name for it
 
 

@@ -20,9 +20,8 @@ from generation_service.database import db_now
 from generation_service.database.operations import audit
 from generation_service.database.tables import service_state
 from generation_service.database.upsert import insert_if_absent, upsert
-from generation_service.errors import Refused
 from generation_service.jobs.model import Json
-from generation_service.jobs.queries import Page
+from generation_service.jobs.queries import Page, number_before
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +34,6 @@ _LONGEST_REASON = 2000
 _BATCH = 500
 _BOUND = "audit_bound:"
 _BOUND_SECONDS = 60.0
-_LARGEST_SEQUENCE = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +131,7 @@ def verify(connection: Connection, noted: Head | None = None) -> Verdict:
 
 def page(connection: Connection, *, limit: int, cursor: str | None) -> Page[Mapping[str, Any]]:
     """A page of entries, the newest first. Raises Refused `invalid_cursor` (422)."""
-    before = _sequence(cursor)
+    before = number_before(cursor)
     wanted = select(audit).where(audit.c.sequence < before).order_by(audit.c.sequence.desc()).limit(limit + 1)
     rows: list[Mapping[str, Any]] = [dict(row) for row in connection.execute(wanted).mappings()]
     return Page(rows[:limit], str(rows[limit - 1]["sequence"]) if len(rows) > limit else None)
@@ -252,11 +250,3 @@ def _digest_of(row: Mapping[str, Any]) -> str:
     told = {**row, "at": at.astimezone(UTC).isoformat(timespec="microseconds")}
     canonical = json.dumps(told, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
     return sha256(canonical.encode("ascii")).hexdigest()
-
-
-def _sequence(cursor: str | None) -> int:
-    if cursor is None:
-        return _LARGEST_SEQUENCE
-    if not (cursor.isascii() and cursor.isdecimal() and int(cursor) <= _LARGEST_SEQUENCE):
-        raise Refused("invalid_cursor", 422)
-    return int(cursor)

@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 
 from generation_service.errors import Refused
 from generation_service.jobs.model import Json
+from generation_service.jobs.queries import Page, number_before
 from generation_service.jobs.routing import Carry, Mode, current_mode, modes
 from generation_service.switching import switches
 from generation_service.switching.mode import Flag, Word, flag_in_force, say
@@ -66,9 +67,11 @@ def fulfil(connection: Connection, wish: ModeWish, environment: Flag) -> Effect:
     raise Refused("mode_changed", 409)
 
 
-def history(connection: Connection, *, limit: int) -> list[Json]:
-    """The last modes as JSON, the one in force first."""
-    return [mode_json(mode) for mode in modes(connection, limit=limit)]
+def history(connection: Connection, *, limit: int, cursor: str | None = None) -> Page[Json]:
+    """A page of modes as JSON, the one in force first. Raises Refused `invalid_cursor` (422)."""
+    found = modes(connection, limit=limit + 1, before=number_before(cursor) if cursor is not None else None)
+    next_cursor = str(found[limit - 1].epoch) if len(found) > limit else None
+    return Page([mode_json(mode) for mode in found[:limit]], next_cursor)
 
 
 def mode_json(mode: Mode) -> dict[str, Json]:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 from pydantic import Field
+from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -13,11 +14,13 @@ from generation_service.api.health import worker_system
 from generation_service.api.ports import Runtime, runtime_of
 from generation_service.api.problems import responses
 from generation_service.errors import Refused
-from generation_service.jobs.model import Backend
-from generation_service.jobs.routing import Carry, current_mode, rollout_of
+from generation_service.jobs.model import Backend, Json
+from generation_service.jobs.queries import Page
+from generation_service.jobs.routing import Carry, Mode, current_mode, rollout_of
 from generation_service.switching import operator, switches
 from generation_service.switching.mode import Flag
 from generation_service.switching.operator import ModeWish
+from generation_service.switching.switches import Switch
 
 router = APIRouter(prefix="/api/admin", tags=["Admin"], route_class=AdminRoute)
 
@@ -44,21 +47,32 @@ class MigrationBody(AdminBody):
 
 
 @router.get("/worker-mode", summary="Show the mode and its history", responses=responses(401, 404, 422))
-async def show_mode(request: Request, call: AdminCall, limit: Annotated[int, Query(ge=1, le=500)] = 50) -> Response:
-    """The mode in force, who said it and why; the modes before it, the newest first; the switch under way."""
+async def show_mode(
+    request: Request,
+    call: AdminCall,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    cursor: Annotated[str | None, Query(max_length=64)] = None,
+) -> Response:
+    """The mode in force, who said it and why; all modes, the newest first; the switch under way.
+
+    Pass `next_cursor` as `cursor` to go on in the history.
+    """
+
+    def unit(connection: Connection) -> tuple[Mode | None, Page[Json], Switch | None]:
+        page = operator.history(connection, limit=limit, cursor=cursor)
+        return current_mode(connection), page, switches.under_way(connection)
+
     runtime = runtime_of(request)
-    found = await runtime.database.read(partial(operator.history, limit=limit))
-    switch = await runtime.database.read(switches.under_way)
-    now = found[0] if found else None
+    mode, page, switch = await runtime.database.read(unit)
+    now = operator.mode_json(mode) if mode else None
     flags = ("use_durable_worker", "worker_system_enabled")
-    shown = {name: now[name] for name in flags} if now else {}
-    system = worker_system(runtime, await runtime.database.read(current_mode))
     return call.answer(
         {
-            **shown,
-            "worker_system": system,
+            **({name: now[name] for name in flags} if now else {}),
+            "worker_system": worker_system(runtime, mode),
             "now": now,
-            "history": found,
+            "history": page.items,
+            "next_cursor": page.next_cursor,
             "under_way": switches.progress(switch) if switch else None,
         }
     )

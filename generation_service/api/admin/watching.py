@@ -14,6 +14,7 @@ from generation_service.api.admin.access import AdminBody, AdminCall, AdminRoute
 from generation_service.api.ports import Runtime, runtime_of
 from generation_service.api.problems import responses
 from generation_service.api.resources import rfc3339
+from generation_service.errors import Refused
 from generation_service.jobs.model import Json
 from generation_service.jobs.routing import current_mode
 from generation_service.switching import audit, user_reports
@@ -81,10 +82,16 @@ async def ledger(request: Request, call: AdminCall) -> Response:
     return call.answer(report.as_json())
 
 
-@router.get("/triggers", summary="Show the automatic rollback triggers", responses=responses(401, 404))
-async def triggers(request: Request, call: AdminCall) -> Response:
+@router.get("/triggers", summary="Show the automatic rollback triggers", responses=responses(401, 404, 422))
+async def triggers(request: Request, call: AdminCall, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """Each trigger's value and threshold, whether it is armed, and when it fired last."""
-    return call.answer({"items": await runtime_of(request).operations.triggers.view(), "next_cursor": None})
+    items = await runtime_of(request).operations.triggers.view()
+    names = [str(one["name"]) for one in items]
+    if cursor is not None and cursor not in names:
+        raise Refused("invalid_cursor", 422)
+    begin = names.index(cursor) + 1 if cursor is not None else 0
+    end = begin + limit
+    return call.answer({"items": items[begin:end], "next_cursor": names[end - 1] if end < len(items) else None})
 
 
 @router.get("/audit", summary="Who did what, why, with what result", responses=responses(401, 404, 422))

@@ -36,6 +36,23 @@ async def test_a_word_is_in_force_at_once_and_in_the_history(operator: Operator)
     assert [one["reason"] for one in shown["history"]] == ["RQ is back", "first start"]
 
 
+async def test_the_history_comes_in_pages_and_what_is_in_force_is_on_each(operator: Operator) -> None:
+    for number in range(4):
+        await operator.post("worker-mode", use_durable_worker=number % 2 == 0, reason=f"word {number}")
+
+    first = await operator.get("worker-mode", limit=2)
+    second = await operator.get("worker-mode", limit=2, cursor=first["next_cursor"])
+    last = await operator.get("worker-mode", limit=2, cursor=second["next_cursor"])
+
+    reasons = [one["reason"] for page in (first, second, last) for one in page["history"]]
+    assert reasons == ["word 3", "word 2", "word 1", "word 0", "first start"]
+    assert last["next_cursor"] is None
+    assert first["now"] == second["now"] == last["now"] == first["history"][0]
+    for cursor in ("x", "-1", str(10**20), "\u0661"):
+        answer = await operator.http.get("/api/admin/worker-mode", params={"cursor": cursor})
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_cursor")
+
+
 async def test_a_job_that_comes_next_gets_the_new_backend_and_one_that_was_there_keeps_its_own(
     operator: Operator,
 ) -> None:

@@ -205,6 +205,22 @@ async def test_triggers_are_listed(watched: Operator) -> None:
     assert all({"name", "value", "threshold", "armed"} <= set(item) for item in items)
 
 
+async def test_triggers_come_in_pages_too(watched: Operator) -> None:
+    whole = await watched.get("triggers")
+
+    names: list[str] = []
+    page: dict[str, Any] = {"next_cursor": None}
+    while not names or page["next_cursor"]:
+        page = await watched.get("triggers", limit=2, **({"cursor": page["next_cursor"]} if names else {}))
+        assert 1 <= len(page["items"]) <= 2
+        names += [item["name"] for item in page["items"]]
+    unknown = await watched.http.get("/api/admin/triggers", params={"cursor": "nobody"})
+
+    assert names == [item["name"] for item in whole["items"]]
+    assert whole["next_cursor"] is None
+    assert (unknown.status_code, unknown.json()["code"]) == (422, "invalid_cursor")
+
+
 async def test_the_audit_comes_in_pages_the_newest_first(operator: Operator) -> None:
     for reason in ("one", "two"):
         await operator.post("pause", reason=reason)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from generation_service import texts
+from generation_service.api import failures
 from generation_service.api.resources import rfc3339
 from generation_service.documents import Accepted, Document, Removed, failure_text, state_of
 from generation_service.jobs.model import Json
@@ -84,10 +85,10 @@ def removed(gone: Removed, language: Language) -> dict[str, Json]:
 
 def event_in_words(data: Mapping[str, Json], language: Language) -> Mapping[str, Json]:
     """What an event of a job that reads a document says, its error as a sentence for people."""
-    error = data.get("error")
+    told, error = failures.event(data, language), data.get("error")
     if not isinstance(error, Mapping) or not isinstance(code := error.get("code"), str):
-        return data
-    return {**data, "error": {**error, "message": failure_text(code, language)}}
+        return told
+    return {**told, "error": {**error, "message": failure_text(code, language)}}
 
 
 def passages(found: Sequence[Passage], query: str) -> dict[str, Json]:

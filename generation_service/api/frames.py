@@ -14,11 +14,6 @@ Retell: TypeAlias = Callable[[Mapping[str, Json]], Mapping[str, Json]]
 _BYTES_A_MESSAGE = 65_536  # beyond it a reader that takes nothing would not be noticed
 
 
-def as_it_is(data: Mapping[str, Json]) -> Mapping[str, Json]:
-    """The event as it is stored."""
-    return data
-
-
 class Entry:
     """An event of a log, on its way to everyone who follows it."""
 

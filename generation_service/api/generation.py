@@ -15,6 +15,7 @@ from generation_service.api.answers import RETRY_AFTER_SECONDS, answer, language
 from generation_service.api.auth import Caller, StreamReader, caller
 from generation_service.api.bodies import json_body
 from generation_service.api.direct import DirectRoute
+from generation_service.api.failures import told_in
 from generation_service.api.headers import ResumeAfter, idempotency_key, preferred_wait
 from generation_service.api.models import JobPage, JobResource
 from generation_service.api.ports import deliver, runtime_of
@@ -157,11 +158,12 @@ async def events(
     """The job's events as server-sent events, numbered 1, 2, 3 ... without a gap, until it has ended.
 
     Resume with `Last-Event-ID` (or `?after=`) at any process; 204 says that there is nothing more. A
-    browser's EventSource, which sends no token, takes a `?ticket=` of POST /api/stream-tickets.
+    browser's EventSource, which sends no token, takes a `?ticket=` of POST /api/stream-tickets. Why a
+    step failed or was skipped is told in your language.
     """
     job = await runtime_of(request).jobs.get(job_id, reader.user_id)
     streams: Streams = request.app.state.streams
-    return reader.mark(streams.open(job, after), request)
+    return reader.mark(streams.open(job, after, told_in(language_of(request))), request)
 
 
 async def _accepted(request: Request, job: Job, headers: dict[str, str]) -> Response:

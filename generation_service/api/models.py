@@ -16,7 +16,7 @@ class ErrorModel(_Shape):
     """Why a job or a step failed."""
 
     code: str
-    message: str
+    message: str = Field(description="for people, by Accept-Language")
     retryable: bool = Field(description="whether trying again later could have helped")
 
 
@@ -29,7 +29,8 @@ class StepModel(_Shape):
     started_at: datetime | None
     completed_at: datetime | None
     duration_seconds: float | None
-    reason: str | None = Field(description="why it was skipped")
+    reason: str | None = Field(description="why it was skipped, for people, by Accept-Language")
+    reason_code: str | None = Field(description="the same for programs")
     error: ErrorModel | None
 
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from generation_service import texts
+from generation_service.api import failures
 from generation_service.jobs.model import Job, Json, StepRecord
 from generation_service.texts import Language
 
@@ -25,8 +26,8 @@ def job_resource(
         "max_attempts": job.max_attempts,
         "progress": round(min(max(job.progress, 0.0), 100.0), 1),
         "message": message(job, known, step_names, language),
-        "steps": [_step(name, known.get(name)) for name in step_names],
-        "error": dict(job.error) if job.error else None,
+        "steps": [_step(name, known.get(name), language) for name in step_names],
+        "error": failures.failure(job.error, language) if job.error else None,
         "result": dict(job.result) if job.result else None,
         "usage": {
             "input_tokens": job.input_tokens,
@@ -84,11 +85,12 @@ def rfc3339(moment: datetime | None) -> str | None:
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z") if moment else None
 
 
-def _step(name: str, record: StepRecord | None) -> dict[str, Json]:
+def _step(name: str, record: StepRecord | None, language: Language) -> dict[str, Json]:
     if record is None:
-        empty = ("attempt", "started_at", "completed_at", "duration_seconds", "reason", "error")
+        empty = ("attempt", "started_at", "completed_at", "duration_seconds", "reason", "reason_code", "error")
         return {"name": name, "status": "pending", **dict.fromkeys(empty)}
     ended = record.completed_at
+    reason, reason_code = failures.skipped(record.reason, language)
     return {
         "name": name,
         "status": record.status,
@@ -96,6 +98,7 @@ def _step(name: str, record: StepRecord | None) -> dict[str, Json]:
         "started_at": rfc3339(record.started_at),
         "completed_at": rfc3339(ended),
         "duration_seconds": round(max(0.0, (ended - record.started_at).total_seconds()), 3) if ended else None,
-        "reason": record.reason,
-        "error": dict(record.error) if record.error else None,
+        "reason": reason,
+        "reason_code": reason_code,
+        "error": failures.failure(record.error, language) if record.error else None,
     }

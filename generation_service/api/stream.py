@@ -14,7 +14,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from generation_service.api.drain import Drain
 from generation_service.api.feed import Feed, Follower
-from generation_service.api.frames import Retell, as_it_is, messages
+from generation_service.api.frames import Retell, messages
 from generation_service.api.problems import Problem, respond
 from generation_service.api.pulse import Pulse
 from generation_service.jobs.model import Job
@@ -59,7 +59,7 @@ class Streams:
     pulse: Pulse
     settings: Settings
 
-    def open(self, job: Job, after: int, retell: Retell = as_it_is) -> Response:
+    def open(self, job: Job, after: int, retell: Retell) -> Response:
         """The answer that streams the events behind `after`; 204 where the job has ended and there are none.
 
         `retell` says to this reader what an event holds; the same function for all who are told the same.
@@ -92,7 +92,7 @@ class EventStream(EventSourceResponse):
     each stream and a timer for each message, a third of what sending it costs.
     """
 
-    def __init__(self, streams: Streams, job: Job, after: int, retell: Retell = as_it_is) -> None:
+    def __init__(self, streams: Streams, job: Job, after: int, retell: Retell) -> None:
         self._streams = streams
         self._job = job
         self._after = after

@@ -11,9 +11,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from generation_service import texts
 from generation_service.cli.follow import Event
 from generation_service.cli.reading import Reading
-from generation_service.cli.terminal import say
+from generation_service.cli.terminal import language, say
 
 _REFRESHES_A_SECOND = 8
 _TEXT_LINES = 10
@@ -109,6 +110,12 @@ def _caption(step: str) -> str:
         return ""
 
 
+def _given_back(reason: str | None) -> str | None:
+    """Why a job went back to waiting, in words where there are some."""
+    key = f"job.given_back.{reason}"
+    return texts.text(key, language()) if texts.has_text(key) else reason
+
+
 def _line(event: Event) -> str:
     data = event.data
     if event.type in {"token", "progress"}:
@@ -120,6 +127,6 @@ def _line(event: Event) -> str:
     status = say(f"status.{data.get('status', event.type)}")
     if event.type == "step":
         reason = data.get("reason") or (data.get("error") or {}).get("message") or ""
-        return f"{data.get('step', '')}: {status}" + (f" ({reason})" if reason else "")
-    known = ", ".join(str(data[name]) for name in ("backend", "reason") if data.get(name))
+        return f"{data.get('step', '')}: {status}" + (f" – {reason}" if reason else "")
+    known = ", ".join(filter(None, (data.get("backend"), _given_back(data.get("reason")))))
     return say("progress.job", status=status) + (f" ({known})" if known else "")

@@ -130,12 +130,12 @@ class _RetryStep:
         wanted: Run = "daily" if run.job.request.get("run") == "daily" else "hourly"
         due_at = await self._database.read(lambda connection: _due_at(connection, run.job.id))
         if wanted == "hourly" and due_at is not None and self._rules.is_daily(due_at):
-            return StepOutcome(output={}, status="skipped", reason="the daily run takes its place")
+            return StepOutcome(output={}, status="skipped", reason="daily_run_instead")
         retried, program_id = 0, ""
         while True:
             run.check_lease()
             if not await self._database.write(lambda connection: _hold(connection, run.job.id)):
-                return StepOutcome(output={}, status="skipped", reason="another run is under way")
+                return StepOutcome(output={}, status="skipped", reason="another_run")
             following = await self._database.read(partial(self._next, after=program_id))
             if following is None:
                 return StepOutcome(output={"programs": retried})

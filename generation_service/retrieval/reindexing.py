@@ -84,9 +84,9 @@ class ReindexStep:
 
     async def run(self, run: StepRun) -> StepOutcome:
         if self._filling is None:
-            return StepOutcome(output={}, status="skipped", reason="no embedding model is configured")
+            return StepOutcome(output={}, status="skipped", reason="no_embedding_model")
         if await self._database.read(lambda connection: _another_runs(connection, run.job)):
-            return StepOutcome(output={}, status="skipped", reason="another job is reindexing")
+            return StepOutcome(output={}, status="skipped", reason="another_reindexes")
         if run.job.request.get("model", self._model) == self._model:
             await _told(run, partial(generations.begin, model=self._model))
         until = time.monotonic() + _LONGEST_SECONDS

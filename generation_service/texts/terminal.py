@@ -127,7 +127,7 @@ _CLIENT: dict[str, dict[str, str]] = {
         "en": "The job goes on. Follow it again with: generation-service generate --follow {job_id}",
         "ko": "작업은 계속됩니다. 다시 지켜보기: generation-service generate --follow {job_id}",
     },
-    "generate.failed": {"en": "The job failed: {reason} ({job_id})", "ko": "작업이 실패했습니다: {reason} ({job_id})"},
+    "generate.failed": {"en": "The job {job_id} failed. {reason}", "ko": "작업 {job_id}이(가) 실패했습니다. {reason}"},
     "generate.cancelled": {"en": "The job was cancelled ({job_id}).", "ko": "작업이 취소되었습니다({job_id})."},
     "generate.saved_episode": {
         "en": "Saved as episode {number} of {project}: {url}",

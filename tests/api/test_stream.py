@@ -12,6 +12,7 @@ import httpx2
 import pytest
 from starlette.types import Message
 
+from generation_service.api.failures import told_in
 from generation_service.jobs.model import JobId
 from generation_service.jobs.ports import StepOutcome, StepRun
 from tests.api.conftest import Api, ApiRuntime, GenerationToy, Served, api_over, served
@@ -247,7 +248,7 @@ async def all_closed(api: Api) -> None:
 
 async def test_a_reader_that_is_gone_before_the_first_byte_leaves_no_slot_taken(small_api: Api) -> None:
     job = await small_api.submit()
-    stream = small_api.app.state.streams.open(await small_api.runtime.jobs.get(job["job_id"]), 0)
+    stream = small_api.app.state.streams.open(await small_api.runtime.jobs.get(job["job_id"]), 0, told_in("en"))
 
     async def gone() -> Message:
         return {"type": "http.disconnect"}
@@ -303,7 +304,7 @@ async def test_a_stream_that_has_much_to_say_says_it_in_few_messages(small_api: 
     async def send(message: Message) -> None:
         sent.append(message.get("body", b""))
 
-    stream = small_api.app.state.streams.open(ended, 0)
+    stream = small_api.app.state.streams.open(ended, 0, told_in("en"))
     await stream({"type": "http", "method": "GET", "headers": []}, still_there, send)
 
     text = b"".join(sent).decode()

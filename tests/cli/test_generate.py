@@ -68,7 +68,7 @@ def test_a_failed_job_is_its_reason_and_exit_1(commands: Commands, service: Scri
     ran = generate(commands, service, "--project", "p", "--title", "t")
 
     assert (ran.code, ran.out) == (1, "")
-    assert "The job failed: no such model (j)" in ran.err
+    assert "The job j failed. no such model" in ran.err
 
 
 def test_a_refusal_is_shown_as_its_detail(commands: Commands, service: ScriptedApi) -> None:

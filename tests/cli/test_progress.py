@@ -37,11 +37,28 @@ def test_lines_tell_each_turn_and_no_piece_of_text(capsys: pytest.CaptureFixture
     assert out == ""
     assert err.splitlines() == [
         "  0.0 %  job: running (rq)",
-        " 37.5 %  external: skipped (no provider)",
+        " 37.5 %  external: skipped – no provider",
         " 37.5 %  attempt 2 follows in 1.5 s",
         " 37.5 %  moved to background_tasks",
         "100.0 %  job: completed",
     ]
+
+
+@pytest.mark.parametrize(
+    ("locale", "line"),
+    [
+        ("C.UTF-8", "  0.0 %  job: pending (rq, its process was lost)"),
+        ("ko_KR.UTF-8", "  0.0 %  작업: 대기 (rq, 프로세스가 사라짐)"),
+    ],
+)
+def test_why_a_job_waits_again_is_told_in_the_terminals_language(
+    locale: str, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LANG", locale)
+
+    LineDisplay().show(Event(7, "status", {"status": "pending", "backend": "rq", "reason": "rescued"}), Reading())
+
+    assert capsys.readouterr().err.splitlines() == [line]
 
 
 def test_the_picture_has_the_steps_the_bar_and_the_text_and_is_wiped_away() -> None:

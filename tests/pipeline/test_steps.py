@@ -64,9 +64,9 @@ async def test_the_snapshot_holds_the_request_and_what_the_project_has(database:
 @pytest.mark.parametrize(
     ("search", "reason"),
     [
-        (NoSearch(), "SEARCH_PROVIDER is none"),
-        (Searching(TransientError("search_unreachable", "away")), "the search failed: search_unreachable"),
-        (Searching(PermanentError("search_refused", "no")), "the search failed: search_refused"),
+        (NoSearch(), "search_off"),
+        (Searching(TransientError("search_unreachable", "away")), "search_failed:search_unreachable"),
+        (Searching(PermanentError("search_refused", "no")), "search_failed:search_refused"),
     ],
     ids=["none", "transient", "permanent"],
 )

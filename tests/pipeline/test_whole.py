@@ -174,7 +174,7 @@ async def test_a_search_by_a_drafter_is_skipped(sqlite_database: Database) -> No
 
     await pipeline.run(job_for(REPORT), upto="external")
 
-    assert pipeline.outcomes["external"].reason == "this recipe's model does not search"
+    assert pipeline.outcomes["external"].reason == "model_does_not_search"
 
 
 async def test_a_providers_text_is_streamed_under_a_heading_that_names_it(

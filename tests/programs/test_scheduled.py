@@ -157,7 +157,7 @@ async def test_one_run_at_a_time(shelf: Shelf) -> None:
     shelf.age(100)
     shelf.add(leases, name="program_retries", holder="another", until=db_now(60), taken_at=db_now())
     job = await shelf.run_scheduled()
-    assert job.result == {"skipped": "another run is under way"}
+    assert job.result == {"skipped": "another_run"}
     assert await shelf.keep_up() == []
 
     shelf.change(leases, {"until": db_now(-1)}, leases.c.name == "program_retries")
@@ -180,7 +180,7 @@ async def test_the_daily_run_takes_the_place_of_that_hours(shelf: Shelf) -> None
     at_two = datetime(2026, 3, 4, 2, 0, tzinfo=SEOUL)
 
     hourly = await fired(shelf, "hourly", at_two)
-    assert hourly.result == {"skipped": "the daily run takes its place"}
+    assert hourly.result == {"skipped": "daily_run_instead"}
     assert await shelf.keep_up() == []
     daily = await fired(shelf, "daily", at_two)
     assert daily.result == {"programs": 1}

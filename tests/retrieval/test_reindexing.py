@@ -196,7 +196,7 @@ async def test_two_jobs_at_once_do_not_pay_twice(
     await running
 
     assert skipped[0].status == "completed"
-    assert [step.reason for step in skipped[1]] == ["another job is reindexing"]
+    assert [step.reason for step in skipped[1]] == ["another_reindexes"]
     assert len(served.calls) == calls + 3
 
 
@@ -264,7 +264,7 @@ async def test_without_a_model_there_is_nothing_to_do(database: Database) -> Non
     ended = await core.run(job)
 
     assert ended.status == "completed"
-    assert [step.reason for step in await core.jobs.steps(job.id)] == ["no embedding model is configured"]
+    assert [step.reason for step in await core.jobs.steps(job.id)] == ["no_embedding_model"]
 
 
 @contextmanager

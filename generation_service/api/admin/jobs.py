@@ -10,6 +10,7 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from generation_service.api import failures
 from generation_service.api.admin.access import AdminBody, AdminCall, AdminRoute, Call, documented
 from generation_service.api.after import After
 from generation_service.api.answers import RETRY_AFTER_SECONDS, language_of
@@ -21,6 +22,7 @@ from generation_service.jobs import dead_letters
 from generation_service.jobs.model import Json
 from generation_service.switching import state
 from generation_service.switching.state import Wish
+from generation_service.texts import Language
 
 _RAW_SHOWN_BYTES = 4096
 
@@ -83,7 +85,9 @@ async def list_dead_letters(
     """What needs a person, the newest first: jobs that failed for good, and what lay in a queue and is not ours."""
     unit = partial(dead_letters.page, limit=limit, cursor=cursor, resolved=resolved)
     page = await runtime_of(request).database.read(unit)
-    return call.answer({"items": [_letter(row) for row in page.items], "next_cursor": page.next_cursor})
+    return call.answer(
+        {"items": [_letter(row, language_of(request)) for row in page.items], "next_cursor": page.next_cursor}
+    )
 
 
 @router.post(
@@ -124,12 +128,15 @@ async def _apply(request: Request, call: Call, wish: Wish, wanted: AdminBody, gr
     return call.answer({"dry_run": wanted.dry_run, "changed": changed, **now.as_json(), "jobs": jobs})
 
 
-def _letter(row: Mapping[str, Any]) -> dict[str, Json]:
+def _letter(row: Mapping[str, Any], language: Language) -> dict[str, Json]:
     raw: bytes | None = row["raw"]
     job = {"job_id": row["job_id"], "status": row["job_status"], "urls": job_urls(row["job_id"])}
     shown = ("id", "job_id", "origin", "reason", "detail")
+    code = row["reason"] if row["origin"] == "jobs" else None  # a queue holds what anybody wrote
+    told = failures.failure({"code": code, "message": row["detail"]}, language)
     return {
         **{name: row[name] for name in shown},
+        "message": told["message"],
         "job": job if row["job_status"] else None,
         "raw": base64.b64encode(raw[:_RAW_SHOWN_BYTES]).decode() if raw is not None else None,
         "raw_bytes": len(raw) if raw is not None else None,

@@ -27,14 +27,14 @@ class ExternalStep:
         recipe = recipes.find(run.job.recipe)
         provider = self._search.name
         if provider == "none":
-            return _skipped("SEARCH_PROVIDER is none")
+            return _skipped("search_off")
         if provider == "model" and not (recipe.searches_with_model and self._asker.model.is_language_model):
-            return _skipped("this recipe's model does not search")
+            return _skipped("model_does_not_search")
         try:
             return StepOutcome(output=(await self._found(run, provider)).stored())
         except (TransientError, PermanentError) as error:
             _log.warning("External search failed: %s", error.message, extra={"action": "search_failed"})
-            return _skipped(f"the search failed: {error.code}")
+            return _skipped(f"search_failed:{error.code}")
 
     async def _found(self, run: StepRun, provider: str) -> External:
         recipe = recipes.find(run.job.recipe)

@@ -107,6 +107,7 @@ async def _replay(operator: Operator) -> None:
     (letter,) = (await operator.get("dead-letters"))["items"]
     assert (letter["job_id"], letter["origin"]) == (job["job_id"], "jobs")
     assert letter["reason"] == (await _job(operator, job))["error"]["code"]
+    assert letter["message"] == (await _job(operator, job))["error"]["message"] != letter["detail"]
     assert (letter["job"]["status"], letter["raw"]) == ("failed", None)
 
     seen = await operator.post(f"dead-letters/{job['job_id']}/replay", dry_run=True)

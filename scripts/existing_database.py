@@ -9,7 +9,7 @@ from sqlalchemy.exc import ArgumentError
 from generation_service.bootstrap import open_database
 from generation_service.database import Database, schema
 from generation_service.errors import ConfigurationError, DatabaseUnavailable, ServiceError
-from generation_service.settings import Settings
+from generation_service.settings import Settings, say_of_setting
 
 
 def open_existing(settings: Settings) -> Database | None:
@@ -20,7 +20,7 @@ def open_existing(settings: Settings) -> Database | None:
     try:
         url = make_url(settings.database_url)
     except (ArgumentError, ValueError) as error:
-        raise ConfigurationError("DATABASE_URL: takes a URL that begins with sqlite:/// or postgresql://") from error
+        raise ConfigurationError(f"DATABASE_URL: {say_of_setting('takes.database_url')}") from error
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
         return None
     database = open_database(settings)

@@ -9,6 +9,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from generation_service.errors import ConfigurationError
+from generation_service.settings import say_of_setting
 
 Client: TypeAlias = Any
 """A `redis.Redis`, whose type has parameters in some type packages and none in others."""
@@ -41,13 +42,11 @@ def connect(url: str, *, timeout_seconds: float, name: str | None = None) -> Cli
             options.pop("socket_keepalive")
         return Redis.from_url(url, **options)
     except ValueError as error:
-        raise ConfigurationError(_MALFORMED) from error
+        raise _malformed() from error
 
 
-_MALFORMED = (
-    "REDIS_URL: takes a URL such as redis://localhost:6379/5, rediss://..., unix:///path?db=5 "
-    "or redis+sentinel://host:26379,host:26379/service/5"
-)
+def _malformed() -> ConfigurationError:
+    return ConfigurationError(f"REDIS_URL: {say_of_setting('takes.redis_url')}")
 
 
 def _through_sentinel(url: str, options: dict[str, Any]) -> Client:
@@ -57,7 +56,7 @@ def _through_sentinel(url: str, options: dict[str, Any]) -> Client:
     user, _, password = credentials.partition(":")
     service, _, database = path.strip("/").partition("/")
     if not hosts or not service or not (database or "0").isdecimal():
-        raise ConfigurationError(_MALFORMED)
+        raise _malformed()
     sentinels = [_address(host) for host in hosts.split(",")]
     bounded = {key: options[key] for key in ("socket_timeout", "socket_connect_timeout", "retry")}
     sentinel: Client = _OPEN_SENTINEL(sentinels, sentinel_kwargs=bounded, **options)
@@ -74,5 +73,5 @@ def _address(host: str) -> tuple[str, int]:
     if not separator or host.endswith("]"):  # no port, perhaps an IPv6 address in brackets
         return host.strip("[]"), _SENTINEL_PORT
     if not port.isdecimal() or not name:
-        raise ConfigurationError(_MALFORMED)
+        raise _malformed()
     return name.strip("[]"), int(port)

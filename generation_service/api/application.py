@@ -31,6 +31,7 @@ from generation_service.api.pulse import Pulse
 from generation_service.api.stream import Slots, Streams
 from generation_service.errors import ConfigurationError
 from generation_service.jobs.event_log import EventLogs
+from generation_service.settings import say_of_setting
 from workers.optimized_background_tasks import TaskPool
 
 _DESCRIPTION = """\
@@ -51,7 +52,7 @@ def create_app(runtime: Runtime) -> FastAPI:
     """
     settings = runtime.settings
     if settings.listens_publicly and not settings.api_tokens:
-        raise ConfigurationError(f"HOST={settings.host} is a public address: set API_TOKENS, or HOST=127.0.0.1")
+        raise ConfigurationError(say_of_setting("public_host", host=settings.host))
     app = FastAPI(
         title="Generation service",
         version=VERSION,

@@ -172,7 +172,7 @@ class Checked:
         """The field `use_multimodal`; false where it is left out."""
         given = _BOOLEAN.get(self._fields.get("use_multimodal", "").strip().lower())
         if given is None:
-            self.problems.append(ValueProblem("use_multimodal", "wrong_type", (("expected", "true / false"),)))
+            self.problems.append(ValueProblem("use_multimodal", "wrong_type", (("expected", "boolean"),)))
         return bool(given)
 
     def user_id(self, pattern: str, most: int) -> str:

@@ -35,10 +35,10 @@ def checked(body: Json, model: type[Model]) -> Model:
 def generation_request(body: Json) -> tuple[Recipe, GenerationRequest]:
     """The body of POST /api/generation as its recipe takes it. Raises Invalid, Refused `unknown_recipe` (422)."""
     if not isinstance(body, Mapping):
-        raise Invalid([ValueProblem("#", "wrong_type", (("expected", "an object"),))])
+        raise Invalid([ValueProblem("#", "wrong_type", (("expected", "object"),))])
     name = body.get("recipe")
     if not isinstance(name, str | None):
-        raise Invalid([ValueProblem("#/recipe", "wrong_type", (("expected", "a string"),))])
+        raise Invalid([ValueProblem("#/recipe", "wrong_type", (("expected", "string"),))])
     recipe = recipes.find(name)
     try:
         return recipe, recipe.validate(body)

@@ -1,42 +1,13 @@
 """What is wrong with a value that was sent, said without the value."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from generation_service import texts
+from generation_service.texts.of_values import value_text, what_is_wrong
 
-# pydantic's error types, by the code that a caller sees and the name of the bound in `ctx`.
-_BOUNDS: Mapping[str, tuple[str, str]] = {
-    "string_too_long": ("too_long", "max_length"),
-    "string_too_short": ("too_short", "min_length"),
-    "too_long": ("too_many", "max_length"),
-    "too_short": ("too_few", "min_length"),
-    "less_than_equal": ("too_large", "le"),
-    "less_than": ("too_large", "lt"),
-    "greater_than_equal": ("too_small", "ge"),
-    "greater_than": ("too_small", "gt"),
-}
-_CHOICES = frozenset({"literal_error", "enum"})
-# What each `*_type` and `*_parsing` error would have taken, in JSON's words.
-_NAMES = {
-    "int": "an integer",
-    "float": "a number",
-    "decimal": "a number",
-    "bool": "true / false",
-    "list": "a list",
-    "tuple": "a list",
-    "dict": "an object",
-    "model": "an object",
-    "string": "a string",
-    "datetime": "a time such as 2026-01-31T09:00:00Z",
-}
-
-
-_JOINT = re.compile(r", (?=')|(?<=') or (?=')")
-_TYPE_ENDINGS = ("_type", "_parsing", "_from_float", "_parsing_size")
 _PARAMETERS = frozenset({"query", "path", "header", "cookie"})
 _MOST_TOLD = 20
 
@@ -51,7 +22,7 @@ class ValueProblem:
 
     def in_words(self, language: texts.Language) -> dict[str, str]:
         """As the answer shows it."""
-        detail = texts.text(f"value.{self.code}", language, **dict(self.params))
+        detail = value_text(self.code, language, dict(self.params))
         return {"pointer": self.pointer, "code": self.code, "detail": detail}
 
 
@@ -70,10 +41,12 @@ def value_problems(
 def _value_problem(error: Mapping[str, Any], schema: Mapping[str, Any] | None) -> ValueProblem:
     kind, place = str(error["type"]), tuple(error["loc"])
     if place and place[0] in _PARAMETERS:
-        return ValueProblem(str(place[1] if len(place) > 1 else place[0]), *_what(kind, error.get("ctx") or {}, {}))
+        return ValueProblem(str(place[1] if len(place) > 1 else place[0]), *what_is_wrong(kind, error.get("ctx") or {}))
     place = place[1:] if place and place[0] == "body" else place
     pointer, at = _follow(place[:-1] if kind == "extra_forbidden" else place, schema or {})
-    return ValueProblem(pointer, *_what(kind, error.get("ctx") or {}, at))
+    if kind == "extra_forbidden":
+        return ValueProblem(pointer, "unknown_field", (("known", ", ".join(sorted(at.get("properties", ()))) or "-"),))
+    return ValueProblem(pointer, *what_is_wrong(kind, error.get("ctx") or {}))
 
 
 def _follow(place: Sequence[Any], schema: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
@@ -95,19 +68,3 @@ def _resolved(part: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str
             return found
     name = str(part.get("$ref", "")).removeprefix("#/$defs/")
     return schema.get("$defs", {}).get(name, part) if name else part
-
-
-def _what(kind: str, context: Mapping[str, Any], at: Mapping[str, Any]) -> tuple[str, tuple[tuple[str, str], ...]]:
-    """The code of a pydantic error and the parameters of its text."""
-    code, bound = _BOUNDS.get(kind, ("", ""))
-    if bound:
-        return code, (("limit", str(context.get(bound, "?"))),)
-    if kind == "extra_forbidden":
-        return "unknown_field", (("known", ", ".join(sorted(at.get("properties", ()))) or "-"),)
-    if kind in _CHOICES:
-        # pydantic's "'a', 'b' or 'c'", without a word of any language
-        return "not_a_choice", (("expected", _JOINT.sub(" / ", str(context.get("expected", "?")))),)
-    expected = next((name for name in _NAMES if kind.startswith(name)), None)
-    if expected and kind.endswith(_TYPE_ENDINGS):
-        return "wrong_type", (("expected", _NAMES[expected]),)
-    return {"missing": "missing", "string_pattern_mismatch": "wrong_pattern"}.get(kind, "invalid"), ()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 from generation_service.database.engine import Database
 from generation_service.errors import ConfigurationError
+from generation_service.settings import say_of_setting
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 4_771_203  # an arbitrary number that all processes of this service agree on
@@ -53,13 +54,9 @@ def prepare(database: Database) -> None:
         migrate(database)
         return
     if found in _revisions():
-        raise ConfigurationError(
-            f"the database schema is at {found}, this version needs {needed}: run generation-service migrate"
-        )
-    raise ConfigurationError(
-        f"the database schema is at {found or 'no version'}, which this version ({needed}) does not know: "
-        "run the newer version of the service, or restore a backup"
-    )
+        raise ConfigurationError(say_of_setting("schema_older", found=found, needed=needed))
+    at = found or say_of_setting("schema_none")
+    raise ConfigurationError(say_of_setting("schema_unknown", found=at, needed=needed))
 
 
 def _run(database: Database, change: Callable[["Config"], None]) -> str:

@@ -17,6 +17,7 @@ from obstore.store import LocalStore, MemoryStore, S3Store
 
 from generation_service.errors import ConfigurationError, Deferred, PermanentError, ServiceError, TransientError
 from generation_service.objects.streams import Counted, small_or_streamed
+from generation_service.settings import say_of_setting
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig  # there for type checkers only
@@ -71,12 +72,12 @@ class ObjectStore:
         if parts.scheme == "s3":
             return cls(_s3(url, endpoint_url, silence_seconds), url=url)
         if parts.scheme not in {"", "file"} or parts.netloc or not parts.path:
-            raise ConfigurationError("STORAGE_URL: takes a path, file:///absolute/path or s3://bucket/prefix")
+            raise ConfigurationError(f"STORAGE_URL: {say_of_setting('takes.storage_url')}")
         root = Path(unquote(parts.path) if parts.scheme else url).absolute()
         try:
             return cls(LocalStore(root, mkdir=True), root=root)
         except (BaseError, OSError) as error:
-            raise ConfigurationError(f"STORAGE_URL: the folder {root} cannot be created or opened") from error
+            raise ConfigurationError(say_of_setting("storage_folder", path=root)) from error
 
     @classmethod
     def in_memory(cls) -> "ObjectStore":
@@ -194,7 +195,7 @@ def _s3(url: str, endpoint_url: str | None, silence_seconds: float) -> S3Store:
             retry_config=_S3_RETRIES,
         )
     except (BaseError, ValueError) as error:
-        raise ConfigurationError("STORAGE_URL: takes s3://bucket/prefix, with S3_ENDPOINT_URL a URL") from error
+        raise ConfigurationError(say_of_setting("storage_s3")) from error
 
 
 @contextmanager

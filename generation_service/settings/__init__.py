@@ -1,7 +1,6 @@
 """The settings: the only reader of the environment, each field with its default and its meaning."""
 
 import json
-import os
 import re
 from ipaddress import ip_address
 from pathlib import Path
@@ -14,15 +13,11 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from generation_service.errors import ConfigurationError
 from generation_service.settings.documents import MIB, DocumentSettings, checked_cron
+from generation_service.settings.telling import line_of, say_of_setting, terminal_locale, wrong
 
-__all__ = ["MIB", "ResponseFormat", "Settings", "load_settings", "terminal_locale"]
+__all__ = ["MIB", "ResponseFormat", "Settings", "load_settings", "say_of_setting", "terminal_locale"]
 
 ResponseFormat = Literal["none", "json_object"]
-
-_REDIS_URLS = (
-    "a URL such as redis://localhost:6379/5, rediss://..., unix:///path?db=5 "
-    "or redis+sentinel://host:26379,host:26379/service/5"
-)
 
 # As far as a setting can be read without asking anybody. What a client would guess at is refused: redis-py takes
 # a database that is no number for database 0.
@@ -206,7 +201,7 @@ class Settings(DocumentSettings):
         except ValueError:
             tokens = None
         if not isinstance(tokens, dict) or not all(map(_is_token_of_user, tokens.items())):
-            raise ValueError('takes a JSON object of tokens and user ids, such as {"s3cret": "ana"}')
+            raise wrong("api_tokens")
         return tokens
 
     @field_validator("durable_worker_projects", "rollback_dry_run", mode="before")
@@ -247,7 +242,7 @@ class Settings(DocumentSettings):
         try:
             ZoneInfo(value)
         except (ZoneInfoNotFoundError, ValueError) as error:
-            raise ValueError("takes the name of a time zone, such as Asia/Seoul") from error
+            raise wrong("time_zone") from error
         return value
 
     @field_validator("database_url")
@@ -255,21 +250,21 @@ class Settings(DocumentSettings):
     def _check_database(cls, value: str) -> str:
         scheme = value.partition(":")[0].partition("+")[0]
         if scheme not in {"sqlite", "postgresql"}:
-            raise ValueError("takes a URL that begins with sqlite:/// or postgresql://")
+            raise wrong("database_url")
         return value
 
     @field_validator("redis_url")
     @classmethod
     def _check_redis(cls, value: str | None) -> str | None:
         if value is not None and not _REDIS_URL.fullmatch(value):
-            raise ValueError(f"takes {_REDIS_URLS}")
+            raise wrong("redis_url")
         return value
 
     @field_validator("storage_url")
     @classmethod
     def _check_storage(cls, value: str) -> str:
         if not _STORAGE_URL.fullmatch(value):
-            raise ValueError("takes a path, file:///absolute/path or s3://bucket/prefix")
+            raise wrong("storage_url")
         return value
 
     @field_validator(
@@ -284,17 +279,17 @@ class Settings(DocumentSettings):
     @classmethod
     def _check_base_url(cls, value: str | None) -> str | None:
         if value is not None and not _BASE_URL.fullmatch(value):
-            raise ValueError("takes a URL that begins with http:// or https://")
+            raise wrong("web_url")
         return value
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         if self.llm_provider == "openai" and not (self.llm_base_url and self.llm_model):
-            raise ValueError("LLM_PROVIDER=openai needs LLM_BASE_URL and LLM_MODEL")
+            raise wrong("model_server")
         if bool(self.embedding_base_url) != bool(self.embedding_model):
-            raise ValueError("EMBEDDING_BASE_URL and EMBEDDING_MODEL belong together: set both, or neither")
+            raise wrong("embedding_pair")
         if self.search_provider == "searxng" and not self.search_base_url:
-            raise ValueError("SEARCH_PROVIDER=searxng needs SEARCH_BASE_URL")
+            raise wrong("search_server")
         return self
 
     @property
@@ -327,46 +322,10 @@ def load_settings(env_file: Path | str | None = ".env") -> Settings:
     try:
         return Settings(_env_file=env_file)
     except ValidationError as error:
-        raise ConfigurationError("\n".join(_line(dict(one)) for one in error.errors())) from error
+        raise ConfigurationError("\n".join(line_of(dict(one)) for one in error.errors())) from error
 
 
 def _is_token_of_user(pair: tuple[str, object]) -> bool:
     """A token that an Authorization header can hold, and a user id."""
     token, user = pair
     return token.split() == [token] and isinstance(user, str) and bool(user)
-
-
-def terminal_locale() -> str | None:
-    """The locale that messages on this terminal are written in, as POSIX looks it up; None: not said."""
-    return os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG")
-
-
-# Those that are a secret, and those that may hold one.
-_SECRET = frozenset(
-    {
-        "admin_token",
-        "alert_webhook_url",
-        "api_token",
-        "api_tokens",
-        "api_url",
-        "database_url",
-        "embedding_api_key",
-        "embedding_base_url",
-        "llm_api_key",
-        "llm_base_url",
-        "redis_url",
-        "rollback_webhook_url",
-        "s3_endpoint_url",
-        "search_base_url",
-    }
-)
-
-
-def _line(error: dict[str, object]) -> str:
-    place = error["loc"]
-    name = str(place[0]) if isinstance(place, tuple) and place else ""
-    takes = str(error["msg"]).removeprefix("Value error, ")
-    if not name:
-        return takes
-    got = "a value that is not shown" if name in _SECRET else f"{error['input']!r}"[:80]
-    return f"{name.upper()}: got {got}; {takes}"

@@ -7,6 +7,8 @@ from croniter import croniter
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode
 
+from generation_service.settings.telling import wrong
+
 MIB = 1024 * 1024
 _GIB = 1024 * MIB
 
@@ -78,7 +80,7 @@ class DocumentSettings(BaseSettings):
         try:
             shlex.split(value)
         except ValueError as error:
-            raise ValueError("takes a command as a shell does: each quote must be closed") from error
+            raise wrong("command") from error
         return value
 
     @field_validator("program_retry_cron", "program_retry_daily_cron")
@@ -96,12 +98,12 @@ class DocumentSettings(BaseSettings):
         except ValueError:
             delays = ()
         if not delays or min(delays) < 0:
-            raise ValueError("takes seconds, separated by commas, such as 60,300,900,3600")
+            raise wrong("delays")
         return delays
 
 
 def checked_cron(value: str) -> str:
-    """A cron expression as it was given. Raises ValueError with what it takes."""
+    """A cron expression as it was given. Raises the error that says what it takes."""
     if not croniter.is_valid(value):
-        raise ValueError("takes a cron expression of five fields, such as 0 3 * * *")
+        raise wrong("cron")
     return value

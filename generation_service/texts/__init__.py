@@ -17,8 +17,10 @@ from generation_service.texts import (
     problems,
     programs,
     restarts,
+    settings,
     switching,
     terminal,
+    values,
 )
 
 Language = Literal["en", "ko"]
@@ -39,8 +41,10 @@ _AREAS: tuple[Catalogue, ...] = (
     operations_scripts.TEXTS,
     pipeline.TEXTS,
     restarts.TEXTS,
+    settings.TEXTS,
     switching.TEXTS,
     terminal.TEXTS,
+    values.TEXTS,
 )
 _CATALOGUE: Catalogue = {key: texts for area in _AREAS for key, texts in area.items()}
 

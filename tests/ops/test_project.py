@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 LOCKS = sorted(Path().glob("requirements*.lock"))
 PROJECT = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
 SOURCES = [*Path("generation_service").rglob("*.py"), *Path("workers").rglob("*.py")]
-READERS_OF_THE_ENVIRONMENT = {Path("generation_service/settings/__init__.py")}
+READERS_OF_THE_ENVIRONMENT = {Path("generation_service/settings/telling.py")}
 
 
 def locked(lock: str) -> dict[str, str]:

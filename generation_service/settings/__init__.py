@@ -22,6 +22,8 @@ ResponseFormat = Literal["none", "json_object"]
 # As far as a setting can be read without asking anybody. What a client would guess at is refused: redis-py takes
 # a database that is no number for database 0.
 _REDIS_URL = re.compile(r"rediss?://[^/?#]*(/\d*/?)?(\?.*)?|unix://.+|redis\+sentinel://[^/]+/[^/]+(/\d+)?/?(\?.*)?")
+# The drivers are those of `database.engine`: another that is named would not be the one that is used.
+_DATABASE_URL = re.compile(r"(sqlite(\+pysqlite)?|postgresql(\+psycopg)?)://.*")
 _STORAGE_URL = re.compile(r"s3://[^/]+(/.*)?|file:///.+|(?![A-Za-z][A-Za-z0-9+.-]*://).+")
 _BASE_URL = re.compile(r"https?://[^/\s]+\S*")
 
@@ -248,8 +250,7 @@ class Settings(DocumentSettings):
     @field_validator("database_url")
     @classmethod
     def _check_database(cls, value: str) -> str:
-        scheme = value.partition(":")[0].partition("+")[0]
-        if scheme not in {"sqlite", "postgresql"}:
+        if not _DATABASE_URL.fullmatch(value):
             raise wrong("database_url")
         return value
 

@@ -42,8 +42,10 @@ TEXTS: dict[str, dict[str, str]] = {
     ),
     **_takes(
         "database_url",
-        "takes a URL that begins with sqlite:/// or postgresql://",
-        "sqlite:/// 또는 postgresql://로 시작하는 URL이어야 합니다",
+        "takes a URL that begins with sqlite:/// or postgresql:// "
+        "(of drivers it takes only sqlite+pysqlite and postgresql+psycopg, and needs none)",
+        "sqlite:/// 또는 postgresql://로 시작하는 URL이어야 합니다"
+        "(드라이버는 sqlite+pysqlite와 postgresql+psycopg만 받으며, 쓰지 않아도 됩니다)",
     ),
     **_takes(
         "redis_url",

@@ -104,6 +104,34 @@ def test_settings_that_do_not_fit_together_are_told_in_the_terminals_language(
     assert line_about(name, value, "C.UTF-8", monkeypatch).isascii()
 
 
+@pytest.mark.parametrize(
+    "url", ["sqlite+nosuch:///S3CRET.db", "postgresql+asyncpg://S3CRET@db/x", "sqlite", "sqlite:x"]
+)
+def test_a_database_url_with_a_driver_that_is_not_used_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = line_about("database_url", url, "C.UTF-8", monkeypatch)
+
+    assert all(one in line for one in ("sqlite:///", "postgresql://", "sqlite+pysqlite", "postgresql+psycopg"))
+    assert "S3CRET" not in line
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite:///var/x.db",
+        "sqlite+pysqlite:////srv/x.db",
+        "postgresql://",
+        "postgresql://user@/db?host=/run/postgresql",
+        "postgresql+psycopg://user:password@host:5432/db",
+    ],
+)
+def test_a_database_url_without_a_driver_or_with_the_one_that_is_used_is_taken(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", url)
+
+    assert load_settings(None).database_url == url
+
+
 def test_the_command_line_prints_it_in_korean_on_a_korean_terminal(tmp_path: Path) -> None:
     program = Path(sys.executable).with_name("generation-service")
     environment = {"PATH": "/usr/bin:/bin", "LANG": "ko_KR.UTF-8", "PORT": "abc"}

@@ -19,7 +19,7 @@ from generation_service.cli.supervisor import Supervisor
 from generation_service.cli.terminal import prepare_database, say
 from generation_service.errors import ConfigurationError
 from generation_service.objects import ObjectStore
-from generation_service.settings import Settings, load_settings
+from generation_service.settings import Settings, load_settings, say_of_setting
 from generation_service.telemetry import configure_logging
 from workers.redis_connection import connect
 
@@ -41,6 +41,10 @@ READY_SECONDS = 30
 def command(host: str | None, port: int | None, workers: int) -> int:
     """Run until SIGTERM; exit 0 then, 1 where the API did not start, 2 where the configuration is wrong."""
     given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    if host is not None and host.split() != [host]:
+        raise ConfigurationError(
+            say_of_setting("line", name="--host", got=repr(host), takes=say_of_setting("takes.host"))
+        )
     settings = load_settings().model_copy(update=given)
     configure_logging(settings.log_format, settings.log_level)
     check_before_start(settings)

@@ -254,6 +254,14 @@ class Settings(DocumentSettings):
             raise wrong("database_url")
         return value
 
+    @field_validator("host", "redis_host")
+    @classmethod
+    def _check_host(cls, value: str) -> str:
+        # Nothing means every address to a socket, and nowhere to a client; a space is in no name.
+        if value.split() != [value]:
+            raise wrong("host")
+        return value
+
     @field_validator("redis_url")
     @classmethod
     def _check_redis(cls, value: str | None) -> str | None:

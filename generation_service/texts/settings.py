@@ -65,6 +65,11 @@ TEXTS: dict[str, dict[str, str]] = {
         "http:// 또는 https://로 시작하는 URL이어야 합니다",
     ),
     **_takes(
+        "host",
+        "takes the name or the address of a host, such as 127.0.0.1",
+        "호스트의 이름이나 주소여야 합니다. 예: 127.0.0.1",
+    ),
+    **_takes(
         "command",
         "takes a command as a shell does: each quote must be closed",
         "셸에서 쓰는 명령이어야 합니다. 따옴표를 모두 닫아 주세요",

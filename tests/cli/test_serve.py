@@ -31,6 +31,14 @@ def test_an_open_address_without_tokens_is_refused(commands: Commands, host: str
     assert "API_TOKENS" in ran.err
 
 
+@pytest.mark.parametrize("host", ["", " "])
+def test_an_option_without_an_address_is_one_line(commands: Commands, host: str) -> None:
+    ran = commands.run("serve", "--host", host, "--port", "0")
+
+    assert (ran.code, len(ran.err.splitlines())) == (2, 1)
+    assert ran.err.startswith("--host: got ")
+
+
 def test_an_address_of_another_machine_is_one_line(commands: Commands) -> None:
     ran = commands.run("serve", "--host", "192.0.2.1", "--port", "0", given={"API_TOKENS": '{"t": "ana"}'})
 
@@ -56,6 +64,9 @@ def test_a_database_that_cannot_be_is_one_line(commands: Commands, url: str) -> 
         ("REDIS_URL", "redis://host:port/5"),
         ("REDIS_URL", "redis://host:99999/5"),
         ("REDIS_URL", "redis://host/five"),
+        ("HOST", ""),
+        ("HOST", "127.0.0.1 "),
+        ("REDIS_HOST", ""),
         ("STORAGE_URL", ""),
         ("STORAGE_URL", "ftp://host/folder"),
         ("STORAGE_URL", "s3://"),

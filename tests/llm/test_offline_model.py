@@ -7,12 +7,13 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from generation_service.llm import Form, Material, Message, ModelCall, Source, SourceKind, Task
 from generation_service.llm.offline import OfflineModel
+from generation_service.llm.offline.model import _DRAFTERS
 from generation_service.llm.offline.people import name_in_heading, people
 from generation_service.llm.offline.words import place_of, time_of
 from generation_service.llm.sentences import sentences
@@ -243,3 +244,7 @@ def test_a_time_of_day_is_found_and_lowness_is_no_noon() -> None:
     assert time_of("어느 밤, 손님이 온다.", "ko") == "밤"
     assert time_of("낮은 의자에 앉는다.", "ko") is None
     assert time_of("At dusk the lamp burns.", "en") == "EVENING"
+
+
+def test_every_form_has_its_drafters() -> None:
+    assert set(_DRAFTERS) == set(get_args(Form))

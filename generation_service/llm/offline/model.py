@@ -2,17 +2,26 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
-from typing import assert_never
+from typing import Any, TypeAlias, assert_never
 
 from generation_service.errors import PermanentError
-from generation_service.llm.model import ModelCall, Reply
+from generation_service.llm.model import Form, Material, ModelCall, Reply
 from generation_service.llm.offline.report import report, report_signals
 from generation_service.llm.offline.story import story, story_signals
 from generation_service.llm.offline.words import phrase
+from generation_service.texts import Language
 
 GENERATOR = "extractive-v1"
+
+_Signals: TypeAlias = Callable[[Material, Language], Iterator[dict[str, Any]]]
+_Draft: TypeAlias = Callable[[Material, Language], Iterator[str]]
+# What finds the signals of a form, and what writes it.
+_DRAFTERS: Mapping[Form, tuple[_Signals, _Draft]] = {
+    "script": (story_signals, story),
+    "report": (report_signals, report),
+}
 
 
 class OfflineModel:
@@ -38,12 +47,12 @@ async def _streamed(pieces: Iterator[str]) -> AsyncIterator[str]:
 def _drafted(call: ModelCall) -> Iterator[str]:
     match call.task:
         case "signals":
-            signals = story_signals if call.material.form == "script" else report_signals
+            signals, _ = _DRAFTERS[call.material.form]
             return _json_lines("signals", signals(call.material, call.language))
         case "validation":
             return iter([json.dumps({"drop": [], "notes": [phrase("validated", call.language)]}, ensure_ascii=False)])
         case "insight":
-            draft = story if call.material.form == "script" else report
+            _, draft = _DRAFTERS[call.material.form]
             return draft(call.material, call.language)
         case "external":
             raise PermanentError("search_needs_model", "the offline drafter cannot search; set SEARCH_PROVIDER")

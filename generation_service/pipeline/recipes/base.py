@@ -87,6 +87,9 @@ class Recipe(ABC):
     name: ClassVar[str]
     form: ClassVar[Form]
     request: ClassVar[type[GenerationRequest]]
+    input_field: ClassVar[str | None] = (
+        None  # of a request, which holds the recipe's own input; None: the request itself
+    )
     signal: ClassVar[type[Signal]]
     prompts: ClassVar[Mapping[Task, Mapping[Language, str]]]
     searches_with_model: ClassVar[bool] = False
@@ -95,6 +98,13 @@ class Recipe(ABC):
     def validate(self, body: Mapping[str, Any]) -> GenerationRequest:
         """Check a request body as it came. Raises pydantic's ValidationError."""
         return self.request.model_validate(body)
+
+    @property
+    def needs_title(self) -> bool:
+        """Whether the input must have a title."""
+        own = self.request.model_fields[self.input_field].annotation if self.input_field else self.request
+        title = getattr(own, "model_fields", {}).get("title")
+        return title is not None and title.is_required()
 
     @abstractmethod
     def language(self, request: Mapping[str, Json]) -> Language | None:

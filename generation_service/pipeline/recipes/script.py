@@ -77,6 +77,7 @@ class Script(Recipe):
     name = "script"
     form = "script"
     request = ScriptRequest
+    input_field = "episode_data"
     signal = ScriptSignal
     formats = ("markdown", "fountain", "docx", "json")
 

@@ -24,11 +24,11 @@ stop() {
   exit 1
 }
 
-# find_python: prints the first Python that will do. A name on PATH proves nothing (it may be another
-# tool's stand-in), so each candidate is run.
+# find_python: prints the first Python that will do: 3.11, which the tests are run on, before those that come after it.
+# A name on PATH proves nothing (it may be another tool's stand-in), so each candidate is run.
 find_python() {
   local candidate version bare='' old=''
-  for candidate in python3.13 python3.12 python3.11 python3 python3.14; do
+  for candidate in python3.11 python3.12 python3.13 python3.14 python3; do
     version="$("$candidate" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" || continue
     if ! "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
       old="$version"

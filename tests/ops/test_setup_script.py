@@ -40,6 +40,12 @@ def test_the_first_python_that_will_do_is_taken_whatever_else_has_its_name(folde
     assert (found.returncode, found.stdout) == (0, "python3.12\n")
 
 
+def test_the_python_that_the_tests_are_run_on_goes_before_later_ones(folder: Path) -> None:
+    found = find_python(folder, python3_13=GOOD, python3_12=GOOD, python3_11=GOOD, python3=GOOD)
+
+    assert (found.returncode, found.stdout) == (0, "python3.11\n")
+
+
 @pytest.mark.parametrize(
     ("pythons", "lang", "said"),
     [

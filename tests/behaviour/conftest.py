@@ -1,12 +1,16 @@
 """A service in real processes whose jobs run in either mode, on either database, against a provider that counts."""
 
+import fcntl
 import os
 import signal
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx2
 import pytest
+from sqlalchemy import make_url
 
 from scripts.embedded.children import Child
 from tests.support.provider import Provider
@@ -25,21 +29,23 @@ class Service:
 
     @property
     def runner(self) -> Child:
-        return self.stack.children["worker" if self.mode == "rq" else "api"]
+        return self.stack.children[self.runner_name]
+
+    @property
+    def runner_name(self) -> str:
+        return "worker" if self.mode == "rq" else "api"
 
     def start(self, *, runs_jobs: bool = True) -> None:
         self.stack.serve()
         if runs_jobs and self.mode == "rq":
             self.stack.worker()
 
-    def start_another_runner(self) -> None:
-        """A second process that can run jobs, on the same database."""
-        if self.mode == "rq":
-            self.stack.worker("worker-2")
-        else:
-            port, self.stack.settings["PORT"] = self.stack.settings.get("PORT"), "0"
-            self.stack.start("api-2", "serve")
-            self.stack.settings.pop("PORT") if port is None else self.stack.settings.update(PORT=port)
+    def start_another_runner(self) -> httpx2.Client:
+        """A second process that can run jobs, on the same database; the API to ask beside the first, or that one."""
+        if self.mode == "background_tasks":
+            return self.stack.serve_beside("api-2")
+        self.stack.worker("worker-2")
+        return self.stack.http
 
     def restart_runner(self) -> None:
         if self.mode == "rq":
@@ -52,8 +58,24 @@ class Service:
         self.runner.kill()
 
     def freeze(self) -> None:
-        """SIGSTOP to the runner's whole process group."""
+        """SIGSTOP to the runner's whole process group, while it does not write: on SQLite nobody else could."""
         _signal_group(self.runner, signal.SIGSTOP)
+        while self._is_writing():
+            self.thaw()
+            time.sleep(0.02)  # it ends its transaction
+            _signal_group(self.runner, signal.SIGSTOP)
+
+    def _is_writing(self) -> bool:
+        path = make_url(self.stack.settings["DATABASE_URL"]).database
+        lock = Path(f"{path}.lock")
+        if not lock.exists():
+            return False
+        with lock.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
 
     def thaw(self) -> None:
         _signal_group(self.runner, signal.SIGCONT)

@@ -140,9 +140,11 @@ class Provider:
         self.wait_for(lambda: self.count(step, job_id) >= count)
         return self.seen(step, job_id)
 
-    def wait_until_held(self, step: str, count: int = 1, job_id: str | None = None) -> list[Call]:
-        """Wait until `count` calls of `step` are open and held."""
-        self.wait_for(lambda: sum(call.held for call in self.seen(step, job_id)) >= count)
+    def wait_until_held(
+        self, step: str, count: int = 1, job_id: str | None = None, timeout_seconds: float = _DEADLINE_SECONDS
+    ) -> list[Call]:
+        """Wait until `count` calls of `step` are open and held. Raises TimeoutError."""
+        self.wait_for(lambda: sum(call.held for call in self.seen(step, job_id)) >= count, timeout_seconds)
         return [call for call in self.seen(step, job_id) if call.held]
 
     # The server

@@ -31,7 +31,7 @@ class Stack:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.http = httpx2.Client(base_url=self.url, timeout=30, trust_env=False)
-        self._serial = 0
+        self._beside: list[httpx2.Client] = []
 
     def environment(self) -> dict[str, str]:
         home = {"HOME": str(self.folder), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
@@ -51,8 +51,16 @@ class Stack:
 
     def serve(self, *options: str, name: str = "api") -> Child:
         child = self.start(name, "serve", *options)
-        self.until(lambda: self._ready(child), f"{name} is ready")
+        self.until(lambda: self._ready(child, self.http), f"{name} is ready")
         return child
+
+    def serve_beside(self, name: str) -> httpx2.Client:
+        """Start an API process on a port of its own; the client that asks it."""
+        http = httpx2.Client(base_url=f"http://127.0.0.1:{free_port()}", timeout=30, trust_env=False)
+        self._beside.append(http)
+        child = self.start(name, "serve", "--port", str(http.base_url.port))
+        self.until(lambda: self._ready(child, http), f"{name} is ready")
+        return http
 
     def worker(self, name: str = "worker", *options: str) -> Child:
         return self.start(name, "worker", *options)
@@ -62,7 +70,8 @@ class Stack:
             child.kill()
 
     def close(self) -> None:
-        self.http.close()
+        for http in (self.http, *self._beside):
+            http.close()
         for child in self.children.values():
             child.send(signal.SIGCONT)
             child.kill()
@@ -70,11 +79,18 @@ class Stack:
     # What a test says
 
     def submit(
-        self, title: str = "하나", *, project: str = "p1", key: str | None = None, **body: Any
+        self,
+        title: str = "하나",
+        *,
+        project: str = "p1",
+        key: str | None = None,
+        via: httpx2.Client | None = None,
+        **body: Any,
     ) -> dict[str, Any]:
+        """Submit a job, through the process that `via` asks where that is another one; the job resource."""
         headers = {"Idempotency-Key": key} if key else {}
         wanted = {"project_id": project, "episode_data": {"title": title}, **body}
-        answer = self.http.post("/api/generation", json=wanted, headers=headers)
+        answer = (via or self.http).post("/api/generation", json=wanted, headers=headers)
         assert answer.status_code == 202, answer.text
         return dict(answer.json())
 
@@ -118,10 +134,14 @@ class Stack:
     def logs(self) -> str:
         return "\n".join(f"--- {name}\n{tail(self.folder / f'{name}.log', 40)}" for name in self.children)
 
-    def _ready(self, child: Child) -> bool:
+    def has_logged(self, name: str, text: str) -> bool:
+        """Whether the process `name` has written a log line that contains `text`."""
+        return text in (self.folder / f"{name}.log").read_text(encoding="utf-8")
+
+    def _ready(self, child: Child, http: httpx2.Client) -> bool:
         assert child.alive, f"it ended with {child.exit_code}\n{self.logs()}"
         try:
-            return self.http.get("/readyz").status_code == 200
+            return http.get("/readyz").status_code == 200
         except httpx2.TransportError:
             return False
 

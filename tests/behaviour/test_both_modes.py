@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.behaviour.checks import assert_every_step_was_committed_once
 from tests.behaviour.conftest import Service
 from tests.support.stack import is_gapless
 
@@ -202,8 +203,11 @@ def test_a_process_frozen_past_its_lease_writes_nothing_more(service: Service) -
     else:
         service.provider.wait_for_calls(1, "insight")
     service.thaw()
+    taken_away = f"Job {job['job_id']} was taken away"
+    service.stack.until(lambda: service.stack.has_logged(service.runner_name, taken_away), "the thawed process knows")
 
     assert_ended_once(service, job["job_id"], "completed")
+    assert_every_step_was_committed_once(service.stack, service.provider, job["job_id"])
     assert [service.provider.count(step, job["job_id"]) for step in MODEL_STEPS] == [1, 2, 1]
 
 

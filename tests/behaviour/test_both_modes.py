@@ -212,13 +212,22 @@ def test_a_process_frozen_past_its_lease_writes_nothing_more(service: Service) -
 
 
 def test_fifty_jobs_at_once_in_one_project_get_the_episodes_one_to_fifty(service: Service) -> None:
+    service.stack.settings |= {
+        "BACKGROUND_MAX_CONCURRENCY": "50",
+        "WORKER_CONCURRENCY": "50",
+        "JOB_LEASE_SECONDS": "15",
+    }
     service.start()
+    service.provider.hold("insight")
 
     with ThreadPoolExecutor(10) as callers:
         jobs = list(callers.map(lambda number: service.stack.submit(f"title {number}", project="fifty"), range(50)))
+    service.provider.wait_until_held("insight", len(jobs), timeout_seconds=60)
+    service.provider.release()
     for job in jobs:
         service.stack.wait_for(job["job_id"], "completed", seconds=120)
 
     page = service.stack.http.get("/api/projects/fifty/episodes?limit=100").json()["items"]
     assert sorted(episode["number"] for episode in page) == list(range(1, 51))
-    assert len({episode["job_id"] for episode in page}) == 50
+    assert {episode["job_id"] for episode in page} == {job["job_id"] for job in jobs}
+    assert service.provider.count("insight") == 50

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """The first delay is at most `base_seconds`; the bound doubles with each failure, up to `max_seconds`."""
+    """The first delay is at most `base_seconds`; the bound doubles with each failure, up to `max_seconds`.
+
+    What a provider asked for is no delay of ours, and has no bound here.
+    """
 
     base_seconds: float
     max_seconds: float
@@ -18,4 +21,4 @@ class RetryPolicy:
         """
         bound = min(self.max_seconds, self.base_seconds * 2 ** min(failures - 1, 30))
         delay = random.uniform(0, bound)  # noqa: S311 - spreads load, keeps no secret
-        return max(delay, min(retry_after or 0.0, self.max_seconds))
+        return max(delay, retry_after or 0.0)

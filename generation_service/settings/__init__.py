@@ -93,7 +93,9 @@ class Settings(DocumentSettings):
     retry_base_seconds: float = Field(
         2.0, ge=0, le=300, description="upper bound of the first delay; doubled each time, full jitter"
     )
-    retry_max_seconds: float = Field(300.0, ge=0, description="upper bound of any delay")
+    retry_max_seconds: float = Field(
+        300.0, ge=0, description="upper bound of any delay, but for a longer one that a provider asks for (Retry-After)"
+    )
     shutdown_grace_seconds: float = Field(
         20.0, ge=0, description="a stopping process lets jobs go on this long, then releases them"
     )

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
 from tests.support.provider import Provider
 from tests.support.stack import Stack, is_gapless, stack
@@ -30,12 +31,13 @@ def two_workers(database_url: str, redis_url: str, provider: Provider, tmp_path:
 
 @pytest.mark.parametrize("step", ["signal", "insight"])
 def test_a_second_worker_takes_over_from_a_killed_one_within_its_lease_and_ten_seconds(
-    two_workers: Stack, provider: Provider, step: str
+    two_workers: Stack, provider: Provider, redis_url: str, step: str
 ) -> None:
     provider.hold(step)
     job = two_workers.submit()
     provider.wait_until_held(step)
     two_workers.worker("worker-2")
+    two_workers.until(lambda: workers_seen(redis_url) == 2, "the second worker is there")
     reader = two_workers.follow(job["job_id"])
     seen = [next(reader) for _ in range(4)]
 
@@ -77,6 +79,12 @@ def test_text_that_a_killed_worker_had_streamed_is_taken_back_by_the_step_that_r
     result = two_workers.http.get(f"/api/generation/{job['job_id']}/result?format=markdown").text
     assert again["data"]["step"] == "insight"
     assert "".join(kept) == result
+
+
+def workers_seen(redis_url: str) -> int:
+    """How many workers have told Redis that they are there."""
+    with Redis.from_url(redis_url) as client:
+        return int(client.scard("rq:workers"))
 
 
 def has_text(running: Stack, job_id: str) -> bool:

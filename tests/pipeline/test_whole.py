@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from generation_service.database import Database
+from generation_service.errors import PermanentError, ServiceError, TransientError
 from generation_service.llm.server import ServerModel
 from generation_service.pipeline import recipes
 from generation_service.pipeline.kind import STEPS
@@ -167,6 +168,29 @@ async def test_a_model_that_searches_is_asked_by_reports_only(
     assert [call.step for call in provider.calls] == steps
     found = [source["url"] for source in outputs["context"]["sources"] if source["kind"] == "external"]
     assert found == (["https://example.org/mock"] if "external" in steps else [])
+
+
+@pytest.mark.parametrize(
+    ("fault", "meant"),
+    [
+        ("bad_gateway", (TransientError, "provider_unavailable")),
+        ("rate_limit_bare", (TransientError, "provider_rate_limited")),
+        ("unauthorized", (PermanentError, "provider_unauthorized")),
+    ],
+)
+async def test_a_model_that_fails_as_it_searches_fails_as_in_any_other_step(
+    sqlite_database: Database,
+    model: ServerModel,
+    provider: Provider,
+    fault: str,
+    meant: tuple[type[ServiceError], str],
+) -> None:
+    provider.fail("external", fault)
+
+    with pytest.raises(ServiceError) as failed:
+        await Pipeline(sqlite_database, model, SearchByModel()).run(job_for(REPORT), upto="external")
+
+    assert (type(failed.value), failed.value.code) == meant
 
 
 async def test_a_search_by_a_drafter_is_skipped(sqlite_database: Database) -> None:

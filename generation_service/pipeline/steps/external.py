@@ -1,4 +1,4 @@
-"""The step `external`: what a search outside the project finds; its failure never fails the job."""
+"""The step `external`: what a search outside the project finds; a search server that fails never fails the job."""
 
 import logging
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ _MOST_HITS = 8
 
 
 class ExternalStep:
-    """Asks the search provider, or the model where that is what searches."""
+    """Asks the search provider, or the model where that is what searches: then its faults are as in any other step."""
 
     name = External.step
 
@@ -33,6 +33,8 @@ class ExternalStep:
         try:
             return StepOutcome(output=(await self._found(run, provider)).stored())
         except (TransientError, PermanentError) as error:
+            if provider == "model":
+                raise
             _log.warning("External search failed: %s", error.message, extra={"action": "search_failed"})
             return _skipped(f"search_failed:{error.code}")
 

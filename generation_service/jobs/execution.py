@@ -35,7 +35,7 @@ _CANCEL_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How long a lease, a whole run and one step may last, in seconds."""
+    """How long a lease, a run from its claim to its settlement, and one step may last, in seconds."""
 
     lease_seconds: float
     run_seconds: float

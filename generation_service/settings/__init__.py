@@ -87,7 +87,9 @@ class Settings(DocumentSettings):
     job_lease_seconds: float = Field(
         30.0, ge=2, le=3600, description="a running job whose holder has been silent this long is rescued"
     )
-    job_timeout_seconds: float = Field(7200.0, gt=0, description="a job's longest run")
+    job_timeout_seconds: float = Field(
+        7200.0, gt=0, description="a job's longest run, from each claim on: a retry, a rescue or a restart begins anew"
+    )
     step_timeout_seconds: float = Field(1800.0, gt=0, description="a step's longest run")
     max_attempts: int = Field(4, ge=1, le=100, description="tries of a job that asks for no number of its own")
     retry_base_seconds: float = Field(

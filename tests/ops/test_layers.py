@@ -4,18 +4,25 @@ import re
 import tomllib
 from pathlib import Path
 
-CONTRACTS = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
-LAYERS = next(one["layers"] for one in CONTRACTS if one["id"] == "layers")
+LINTER = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
+LAYERS = next(one["layers"] for one in LINTER["contracts"] if one["id"] == "layers")
 NAMED = [name.strip(" ()") for layer in LAYERS for name in re.split(r"[|:]", layer)]
 
 
-def test_every_part_of_the_service_has_its_layer() -> None:
-    parts = {
-        f"generation_service.{path.stem}"
-        for path in Path("generation_service").iterdir()
+def parts_of(package: str) -> set[str]:
+    """The modules and packages directly in a package."""
+    return {
+        f"{package}.{path.stem}"
+        for path in Path(package).iterdir()
         if not path.name.startswith("__") and (path.is_dir() or path.suffix == ".py")
     }
 
+
+def test_every_package_has_its_layer_or_each_of_its_parts_has() -> None:
+    packages = {path.parent.name for path in Path().glob("*/__init__.py")} - {"tests"}
+    parts = set().union(*(parts_of(package) for package in packages - set(NAMED)))
+
+    assert packages == set(LINTER["root_packages"])
     assert sorted(parts - set(NAMED)) == []
 
 

@@ -12,9 +12,12 @@ from redis import Redis
 
 from generation_service.database import Database
 from scripts.embedded.redis_server import EmbeddedRedis
+from tests.support.network import forbid_network
 from tests.support.provider import Provider
 from tests.support.servers import PostgresDatabases, SqliteDatabases, postgres_databases
 from tests.support.settings import GivenSettings, SettingsFor
+
+forbid_network()
 
 # The same examples in every run, however slow the machine: a failure can be repeated, and is never about time.
 set_hypothesis_home_dir("var/cache/hypothesis")

@@ -22,7 +22,7 @@ VERSION = version("generation-service")
 
 _LOOK_SECONDS = 0.5  # an answer about a dependency counts this long: health is asked often, and by many
 _PATIENCE_SECONDS = 3.0
-_REDIS_PATIENCE_SECONDS = 1.0  # shorter: no answer depends on Redis, and those who ask have a patience of their own
+_REDIS_PATIENCE_SECONDS = 0.5  # shorter: no answer depends on Redis, and many who ask wait for a second only
 
 router = APIRouter(tags=["Health"])
 
@@ -74,7 +74,7 @@ class Dependencies:
         """Bring what is old up to date. Of two that are slow each is called unreachable for itself alone."""
         if not await self._at_database.is_known():
             self.database = "unreachable"
-        if not await self._at_redis.is_known():
+        elif not await self._at_redis.is_known():
             self.redis = "unreachable"
 
     def forget(self) -> None:

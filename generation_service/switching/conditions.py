@@ -154,7 +154,7 @@ def _waiting(connection: Connection, around: Surroundings) -> Reading:
     if could_run is None or not around.facts.any_waits:
         return Reading()
     waits = {
-        row.id: around.facts.now - max(row.due_at or row.created_at, row.created_at, could_run)
+        row.id: around.facts.now - max(one for one in (row.due_at, row.created_at, could_run) if one)
         for row in connection.execute(_OLDEST)
     }
     if not waits:

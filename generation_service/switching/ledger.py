@@ -25,7 +25,7 @@ from generation_service.jobs.redelivery import START
 from generation_service.switching.migration import RedisState
 from generation_service.switching.ports import ALL_PLACES, RUNNING_PLACES, WAITING_PLACES, RqRefused, RqView
 from generation_service.switching.sweep import FOREIGN, STALE, Judged, Sweep, chunks
-from generation_service.switching.sync import find_delivered
+from generation_service.switching.sync import a_while_ago, find_delivered
 
 _BETWEEN_LOOKS_SECONDS = 0.4
 _PAGE = 5_000
@@ -118,7 +118,7 @@ class Ledger:
         self._view = view
         self._sweep = Sweep(database=database, view=view)
         self._between_looks_seconds = between_looks_seconds
-        self._last: tuple[float, LedgerReport] | None = None
+        self._last: tuple[float, LedgerReport] | None = None  # monotonic: when it began to count
         self._first = asyncio.Lock()
         self._renewal: asyncio.Task[None] | None = None
 
@@ -135,7 +135,8 @@ class Ledger:
             await asyncio.sleep(self._between_looks_seconds)
             second = await look()
         report = _compared(first, second, began)
-        self._last = (time.monotonic(), report)
+        if self._last is None or self._last[0] < began:  # one that rests may end after one that began later
+            self._last = (began, report)
         return report
 
     async def recent(self, seconds: float) -> LedgerReport:
@@ -146,8 +147,8 @@ class Ledger:
         async with self._first:
             if self._last is None:
                 return await self.check(lately=True)
-        counted_at, report = self._last
-        if time.monotonic() - counted_at > seconds and (self._renewal is None or self._renewal.done()):
+        began, report = self._last
+        if time.monotonic() - began > seconds and (self._renewal is None or self._renewal.done()):
             self._renewal = asyncio.create_task(self._renew(), name="ledger")
         return report
 
@@ -188,12 +189,13 @@ class Ledger:
 
     async def _lost(self, rest: Rest) -> AsyncIterator[str]:
         """What was delivered a while ago and is nowhere: SQL, Redis, SQL."""
-        after = START
-        while page := await self._database.read(partial(find_delivered, after=after, limit=_PAGE)):
+        before, after = await self._database.read(a_while_ago), START
+        find = partial(find_delivered, before=before)
+        while page := await self._database.read(partial(find, after=after, limit=_PAGE)):
             absent = await asyncio.to_thread(self._view.absent, [one.rq_id for one in page])
             missing = [one for one in page if one.rq_id in absent]
             if missing:
-                still = await self._database.read(partial(find_delivered, after=after, limit=2 * _PAGE))
+                still = await self._database.read(partial(find, after=after, limit=2 * _PAGE))
                 for one in set(missing) & set(still):
                     yield one.rq_id
             after = page[-1].place

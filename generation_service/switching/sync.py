@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from typing import Any, Literal
 
@@ -141,8 +142,8 @@ class StatusSync:
 
     async def _look_for_lost(self, report: SyncReport) -> None:
         """What was delivered a while ago and is nowhere: SQL, Redis, and SQL with the compare-and-set."""
-        after = START
-        while page := await self._database.read(partial(find_delivered, after=after, limit=_PAGE)):
+        before, after = await self._database.read(a_while_ago), START
+        while page := await self._database.read(partial(find_delivered, before=before, after=after, limit=_PAGE)):
             report.examined += len(page)
             lost = await asyncio.to_thread(self._view.absent, [one.rq_id for one in page])
             missing = [(one.job_id, one.delivery) for one in page if one.rq_id in lost]
@@ -202,9 +203,14 @@ class Delivered:
         return f"{self.job_id}-{self.delivery}"
 
 
-def find_delivered(connection: Connection, after: Cursor, limit: int) -> list[Delivered]:
-    """Jobs of RQ that wait and were delivered a while ago, behind `after`."""
-    rows = redelivery.find_delivered(connection, db_now(-_DELIVERED_OVER_SECONDS), after=after, limit=limit)
+def a_while_ago(connection: Connection) -> datetime:
+    """The time before which a delivery is old enough to be missed. One for all pages: what comes in adds none."""
+    return connection.execute(select(db_now(-_DELIVERED_OVER_SECONDS))).scalar_one()
+
+
+def find_delivered(connection: Connection, before: datetime, after: Cursor, limit: int) -> list[Delivered]:
+    """Jobs of RQ that wait and were delivered before that time, behind `after`."""
+    rows = redelivery.find_delivered(connection, before, after=after, limit=limit)
     return [Delivered(JobId(row.id), row.delivery, (row.priority, row.id)) for row in rows]
 
 

@@ -228,7 +228,7 @@ READS: dict[str, Callable[[Connection, Middle], Any]] = {
     "a tombstone": lambda c, middle: queries.is_pruned(c, middle.id),
     "what waits elsewhere": lambda c, _: rerouting.find_misplaced(c, MODE, "pending", after=JobId("")),
     "what runs elsewhere": lambda c, _: rerouting.find_misplaced(c, MODE, "running", after=JobId("")),
-    "what was delivered": lambda c, _: sync.find_delivered(c, redelivery.START, 5_000),
+    "what was delivered": lambda c, _: sync.find_delivered(c, sync.a_while_ago(c), redelivery.START, 5_000),
     "what runs at RQ": lambda c, _: sync._find_running(c),
     "dead letters": lambda c, _: dead_letters.page(c, limit=50, cursor=None, resolved=False),
     "resolved dead letters": lambda c, middle: dead_letters.page(c, limit=50, cursor=middle.id, resolved=True),
@@ -291,7 +291,9 @@ def backlog(large: Database) -> Database:
 BACKLOG: dict[str, Callable[[Connection, Middle], Any]] = {
     "claim": lambda c, _: claims.claim_waiting(c, "rq", BY, KINDS, 16),
     "what is to be delivered": lambda c, _: recovery._find(c, UNDELIVERED),
-    "what was delivered, further on": lambda c, middle: sync.find_delivered(c, (1, middle.id), 500),
+    "what was delivered, further on": lambda c, middle: sync.find_delivered(
+        c, sync.a_while_ago(c), (1, middle.id), 500
+    ),
     "who has waited longest": lambda c, _: c.execute(conditions._OLDEST).all(),
     "what waits elsewhere": lambda c, _: rerouting.find_misplaced(c, BACK, "pending", after=JobId("")),
     "what waits elsewhere, further on": lambda c, middle: rerouting.find_misplaced(c, BACK, "pending", after=middle.id),

@@ -301,6 +301,27 @@ async def test_whoever_asks_again_and_again_gets_the_last_report_while_it_is_ren
     assert (await parts.ledger.recent(60)).unexplained == 1
 
 
+async def test_what_is_delivered_while_somebody_looks_makes_the_look_no_longer(
+    parts: Switched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("generation_service.switching.ledger._PAGE", 1)
+    monkeypatch.setattr("generation_service.switching.sync._DELIVERED_OVER_SECONDS", 0.0)
+    for _ in range(3):
+        await parts.core.submit(backend="rq")
+    rests = 0
+
+    async def submit_another() -> None:
+        nonlocal rests
+        rests += 1
+        assert rests <= 3, "it goes on and on"
+        await parts.core.submit(backend="rq")
+
+    async for _ in parts.ledger._lost(submit_another):
+        pass
+
+    assert rests == 3
+
+
 async def test_a_renewal_that_is_under_way_holds_up_no_stop(parts: Switched, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("generation_service.jobs.leisure._REST", 1e9)
     monkeypatch.setattr("generation_service.jobs.leisure._LONGEST_SECONDS", 3600.0)

@@ -13,8 +13,9 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from types import FrameType
 from typing import NoReturn
@@ -35,6 +36,7 @@ _log = logging.getLogger(__name__)
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _SHORT_GRACE_SECONDS = 5.0
+_CALM_SECONDS = 3.0  # longer than 10,000 jobs take to be moved
 _BEGUN_ANEW = "GENERATION_SERVICE_BEGUN_ANEW"  # the number of a process that begins anew, told to its next image
 
 
@@ -78,6 +80,7 @@ def work_while_wanted(settings: Settings, role: str, work: Work, *, patient: boo
     if not _wait_until_wanted(settings, role, ending, patient=patient):
         return
     if work(ending) and patient:
+        _let_the_switch_end(settings, ending)
         ending.block()
         if not ending.asked.is_set():
             _begin_anew()
@@ -112,6 +115,18 @@ def _wait_until_wanted(settings: Settings, role: str, ending: Ending, *, patient
         return patient and Standby(database=database, processes=processes).wait(ending.asked)
     finally:
         database.close()
+
+
+def _let_the_switch_end(settings: Settings, ending: Ending) -> None:
+    """Do nothing for a moment, unless this process is to end or to work again: whoever moves jobs needs the processor.
+
+    To begin anew takes the better part of a second of it, from the API too, and nobody waits for it.
+    """
+    until = time.monotonic() + _CALM_SECONDS
+    with suppress(DatabaseUnavailable), closing(open_database(settings)) as database:
+        while time.monotonic() < until and not database.read_now(is_wanted):
+            if ending.asked.wait(LOOK_SECONDS):
+                return
 
 
 def _is_wanted(database: Database, hear: Callable[[Connection], object]) -> bool:

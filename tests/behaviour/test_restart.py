@@ -258,7 +258,7 @@ def test_a_process_that_another_program_keeps_is_not_restarted_and_its_parent_no
         on_orphaned=signal.SIGKILL,
     )
     other = running.children["api"] = Child(program)
-    running.until(lambda: running._ready(other), "it is ready")
+    running.until(lambda: running._ready(other, running.http), "it is ready")
 
     refused = restartable.ask(reason="a test")
 

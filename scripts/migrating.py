@@ -1,16 +1,19 @@
 """What both migration scripts do: move, say how far they are, and print what came of it."""
 
 import argparse
+from typing import TYPE_CHECKING
 
-from generation_service.bootstrap import Runtime
-from generation_service.jobs.model import Backend
-from generation_service.switching.migration import MigrationResult
 from scripts.tool import DONE, LEFT, say, show, show_json, tell
+
+if TYPE_CHECKING:
+    from generation_service.bootstrap import Runtime
+    from generation_service.jobs.model import Backend
+    from generation_service.switching.migration import MigrationResult
 
 RUNNING = ("--include-running", "migration.help.running")
 
 
-async def migrate(runtime: Runtime, asked: argparse.Namespace, *, source: Backend, target: Backend) -> int:
+async def migrate(runtime: "Runtime", asked: argparse.Namespace, *, source: "Backend", target: "Backend") -> int:
     """Move, print, and say by the exit code whether something is left.
 
     With RQ the target, that Redis could not be reached is something left: those jobs wait for it. With RQ
@@ -33,6 +36,6 @@ async def migrate(runtime: Runtime, asked: argparse.Namespace, *, source: Backen
     return LEFT if done.remaining or (target == "rq" and done.redis != "ok") else DONE
 
 
-def _show(done: MigrationResult) -> None:
+def _show(done: "MigrationResult") -> None:
     for key in ("would_move" if done.dry_run else "moved", "stayed", "tidied"):
         show(say(f"migration.{key}", **done.as_json()))

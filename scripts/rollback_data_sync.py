@@ -15,12 +15,16 @@ if not __package__:
 
     as_module(__file__)
 
-from generation_service.bootstrap import Runtime
+from typing import TYPE_CHECKING
+
 from scripts import tool
 from scripts.tool import DONE, LEFT, say, show, show_json, tell
 
+if TYPE_CHECKING:
+    from generation_service.bootstrap import Runtime
 
-async def synchronise(runtime: Runtime, asked: argparse.Namespace) -> int:
+
+async def synchronise(runtime: "Runtime", asked: argparse.Namespace) -> int:
     """Compare and print; what could not be compared, because Redis was away, is left."""
     report = await runtime.operations.sync.run(dry_run=asked.dry_run)
     told = report.as_json()

@@ -5,22 +5,27 @@ import asyncio
 import json
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from generation_service.bootstrap import Runtime, build
 from generation_service.database import schema
 from generation_service.errors import ConfigurationError, DatabaseUnavailable, Refused, ServiceError
 from generation_service.settings import Settings, load_settings, terminal_locale
 from generation_service.telemetry import configure_logging
 from generation_service.texts import has_text, language_of_locale, text
 
+if TYPE_CHECKING:
+    from generation_service.bootstrap import Runtime
+
 DONE, LEFT, WRONG_USE, INTERRUPTED = 0, 1, 2, 130  # 130: 128 + SIGINT, as shells say it
 
-Body = Callable[[Runtime, argparse.Namespace], Awaitable[int]]
+_PARTS = "generation_service.bootstrap"  # loaded when there is work: help is there at once
+
+Body: TypeAlias = "Callable[[Runtime, argparse.Namespace], Awaitable[int]]"
 
 
 def run(name: str, about: str, body: Body, arguments: Sequence[str] | None, *flags: tuple[str, str]) -> int:
@@ -79,13 +84,13 @@ async def _run(body: Body, asked: argparse.Namespace) -> int:
         return await body(runtime, asked)
 
 
-def _built(settings: Settings) -> Runtime:
+def _built(settings: Settings) -> "Runtime":
     """The parts of a tool, on a database that has its tables. Raises ConfigurationError, DatabaseUnavailable."""
     try:
         url = make_url(settings.database_url)
         if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
             raise ConfigurationError(say("migration.no_database"))
-        runtime = build(settings, "tool")
+        runtime: Runtime = import_module(_PARTS).build(settings, "tool")
     except (ArgumentError, ValueError, OSError) as error:
         raise ConfigurationError(say("migration.bad_database")) from error
     try:

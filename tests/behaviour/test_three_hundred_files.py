@@ -14,7 +14,7 @@ from tests.support.stack import Stack, stack
 
 pytestmark = pytest.mark.timeout(600)
 
-_FILES = int(os.environ.get("PROGRAM_FILES", "60"))
+_FILES = int(os.environ.get("PROGRAM_FILES", "30"))
 _UNREADABLE = 5
 
 Disturb = Callable[[Stack, Batch], None]

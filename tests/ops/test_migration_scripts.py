@@ -99,7 +99,8 @@ async def test_back_to_rq_and_compared(parts: Switched, scripts: Scripts) -> Non
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_wrong_use_is_2_and_help_is_in_the_terminals_language(scripts: Scripts, name: str) -> None:
+def test_wrong_use_is_2_and_help_is_in_the_terminals_language(tmp_path: Path, name: str) -> None:
+    scripts = scripts_for(tmp_path, "sqlite:///nowhere.db", "redis://127.0.0.1:1")
     assert scripts.run(name, "--nonsense")[0] == 2
     code, printed, _ = scripts.run(name, "--help")
     assert (code, "Exit codes" in printed) == (0, True)

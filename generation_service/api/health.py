@@ -71,7 +71,7 @@ class Dependencies:
         self.drained = False  # the service as a whole, by an operator
 
     async def look(self) -> None:
-        """Bring what is old up to date. Of two that are slow each is called unreachable for itself alone."""
+        """Bring what is old up to date. Whichever is too slow is called unreachable, and only that one."""
         if not await self._at_database.is_known():
             self.database = "unreachable"
         elif not await self._at_redis.is_known():

@@ -14,7 +14,7 @@ class Leisure:
         self._since = time.monotonic()
 
     async def rest(self) -> None:
-        """Rest nine times as long as has passed since the last rest, or since this was made; a second at most."""
+        """Rest `_REST` times as long as has passed since the last rest, or since this was made; a second at most."""
         worked = time.monotonic() - self._since
         await asyncio.sleep(min(_REST * worked, _LONGEST_SECONDS))
         self._since = time.monotonic()

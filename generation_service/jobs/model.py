@@ -125,7 +125,7 @@ class StepRecord:
     first_sequence: int
     started_at: datetime
     completed_at: datetime | None
-    reason: str | None
+    reason: str | None  # as of StepOutcome; a sentence in rows of before
     error: Mapping[str, Json] | None
     output: Mapping[str, Json] | None
     input_tokens: int

@@ -19,7 +19,10 @@ returns is not looked at.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepOutcome:
-    """What a step that ended well leaves: its output (JSON), or the reason why it was skipped."""
+    """What a step that ended well leaves: its output (JSON), or why it was skipped.
+
+    `reason` is a code, or a code, a colon and the code of the failure behind it; `job.skip.<code>` is its sentence.
+    """
 
     output: Mapping[str, Json]
     status: Literal["completed", "skipped"] = "completed"

@@ -2,6 +2,7 @@
 
 It runs in every long-lived process that can run jobs; one of them leads. Each change is a
 compare-and-set that is complete in itself, so it may die at any line, and two leaders harm nothing (I8).
+Of its two loops `turn` is prompt (rescue, route, deliver what is due); `redeliver` takes its time over what got lost.
 """
 
 import asyncio
@@ -100,17 +101,17 @@ class Recovery:
         self._quiet_until = 0.0  # monotonic: no rescue before
         self._clocks = (clock(), time.monotonic())
         self._turned_at: float | None = None  # monotonic: when the last turn ended
-        self._loop = Loop(name="recovery", turn=self.turn, pause_seconds=pace.interval_seconds)
-        self._looking = Loop(name="redelivery", turn=self.look_for_lost, pause_seconds=pace.interval_seconds)
+        self._turning = Loop(name="recovery", turn=self.turn, pause_seconds=pace.interval_seconds)
+        self._redelivering = Loop(name="redelivery", turn=self.redeliver, pause_seconds=pace.interval_seconds)
 
     def start(self) -> None:
         """Start on the running event loop."""
-        self._loop.start()
-        self._looking.start()
+        self._turning.start()
+        self._redelivering.start()
 
     async def stop(self) -> None:
         """Stop, and let another process lead at once."""
-        await asyncio.gather(self._loop.stop(), self._looking.stop())
+        await asyncio.gather(self._turning.stop(), self._redelivering.stop())
         if self._leads:
             with contextlib.suppress(DatabaseUnavailable):  # then its lease runs out
                 await self._database.write(lambda connection: leadership.give_up(connection, _LEASE, self._process))
@@ -133,13 +134,13 @@ class Recovery:
         finally:
             self._turned_at = time.monotonic()
 
-    async def look_for_lost(self) -> None:
+    async def redeliver(self) -> None:
         """Deliver again what got lost on its way, if this process leads.
 
         Apart from `turn`: where many wait it takes its time, and nobody is rescued later for it.
         """
         if self._leads:
-            await self._redelivery.deliver_lost(lambda: self._looking.stopping or not self._leads)
+            await self._redelivery.deliver_lost(lambda: self._redelivering.stopping or not self._leads)
 
     async def _lead(self, amiss: bool | None) -> bool:  # noqa: FBT001 - what was seen, not a switch
         """Take or keep the lease. Whoever does not lead only reads: on SQLite a write is everybody's turn.

@@ -50,7 +50,8 @@ class Redelivery:
         """Deliver again what was delivered a while ago and has not arrived, twice in a row; at leisure.
 
         Where a backend looks at all it holds, jobs are read that were delivered before: so none has arrived since.
-        Mostly none waits for so long, and then the backend is not asked. Once `is_over`, it is given up.
+        Mostly none waits for so long, and then the backend is not asked. Given up once `is_over()`: what it had not
+        reached by then is no longer doubted, and waits for two looks more.
         """
         backend = self._backends.get("rq")
         if backend is None or time.monotonic() < self._look_at:
@@ -83,7 +84,7 @@ class Redelivery:
                 await self._deliver(lost[begin : begin + _BATCH])
             doubted |= {one.id: one.delivery for one in missing}
             after = (seen[-1].priority, seen[-1].id)
-            if not lost:
+            if not lost:  # what was lost waits for no pause; the next rest makes up for it
                 await leisure.rest()
         return doubted
 
@@ -111,8 +112,8 @@ def undelivered() -> list[ColumnElement[bool]]:
     return [jobs.c.status == "pending", jobs.c.delivered_at.is_(None), claims.is_due(), ~claims.is_paused()]
 
 
-def find_delivered(connection: Connection, before: Any, *, after: Cursor, limit: int) -> Sequence[_Seen]:
-    """A page of what waits at RQ and was delivered before a time, or an expression of one; behind `after`.
+def find_delivered(connection: Connection, before: datetime, *, after: Cursor, limit: int) -> Sequence[_Seen]:
+    """A page of what waits at RQ and was delivered before that time, behind `after`.
 
     In the order of the index of what is pulled: no page costs more than its own rows, whatever is known of the table.
     """

@@ -47,7 +47,9 @@ class Settings(DocumentSettings):
     )
 
     # Where things are
-    database_url: str = Field("sqlite:///var/generation.db", description="SQLite or PostgreSQL")
+    database_url: str = Field(
+        "sqlite:///var/generation.db", description="sqlite:///file or postgresql://...; no driver need be named"
+    )
     redis_url: str | None = Field(None, description="RQ's Redis; unset: built from the three below")
     redis_host: str = Field("localhost", description="used when REDIS_URL is unset")
     redis_port: int = Field(6379, ge=1, le=65535, description="used when REDIS_URL is unset")

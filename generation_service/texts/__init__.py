@@ -1,4 +1,4 @@
-"""Texts for people, in Korean and English, by a stable key; log lines and exceptions are English only."""
+"""Texts for people, in Korean and English, by a stable key; log lines, and what is stored, are English only."""
 
 from collections.abc import Mapping
 from typing import Literal, get_args

@@ -25,7 +25,7 @@ TEXTS: dict[str, dict[str, str]] = {
         "ko": "{max_attempts}번 중 {attempt}번 시도한 뒤 실패했습니다. 이유는 error에 있습니다.",
     },
     "job.cancelled": {"en": "Cancelled.", "ko": "취소되었습니다."},
-    "job.given_back.rescued": {"en": "its process was lost", "ko": "프로세스가 사라짐"},
-    "job.given_back.stopping": {"en": "its process is stopping", "ko": "프로세스가 멈추는 중"},
-    "job.given_back.stopped": {"en": "its process was stopped", "ko": "프로세스가 멈춤"},
+    "job.given_back.rescued": {"en": "its process was lost", "ko": "프로세스가 중단됨"},
+    "job.given_back.stopping": {"en": "its process is stopping", "ko": "프로세스 종료 중"},
+    "job.given_back.stopped": {"en": "its process was stopped", "ko": "프로세스가 종료됨"},
 }

@@ -232,5 +232,4 @@ TEXTS: dict[str, dict[str, str]] = {
             "다시 시도해 주세요. 계속되면 운영자에게 X-Request-Id 값을 알려 주세요.",
         ),
     ),
-    # One value of a request
 }

@@ -10,7 +10,7 @@ TEXTS: dict[str, dict[str, str]] = {
     "setting.hidden": {"en": "a value that is not shown", "ko": "(표시하지 않음)"},
     "setting.public_host": {
         "en": "HOST={host} is a public address: set API_TOKENS, or HOST=127.0.0.1",
-        "ko": "HOST={host}은(는) 공개 주소입니다. API_TOKENS를 설정하거나 HOST=127.0.0.1로 하세요",
+        "ko": "HOST={host}은(는) 공개 주소입니다. API_TOKENS를 설정하거나 HOST=127.0.0.1로 설정하세요",
     },
     "setting.storage_folder": {
         "en": "STORAGE_URL: the folder {path} cannot be created or opened",
@@ -22,20 +22,20 @@ TEXTS: dict[str, dict[str, str]] = {
     },
     "setting.schema_older": {
         "en": "the database schema is at {found}, this version needs {needed}: run generation-service migrate",
-        "ko": "데이터베이스 스키마가 {found}이지만 이 버전에는 {needed}이(가) 필요합니다. "
+        "ko": "데이터베이스 스키마는 {found}인데 이 버전의 서비스에는 {needed}이(가) 필요합니다. "
         "generation-service migrate를 실행하세요",
     },
     "setting.schema_unknown": {
         "en": "the database schema is at {found}, which this version ({needed}) does not know: "
         "run the newer version of the service, or restore a backup",
-        "ko": "데이터베이스 스키마가 {found}이며 이 버전({needed})이 모르는 스키마입니다. "
+        "ko": "데이터베이스 스키마({found})를 이 버전({needed})의 서비스가 알지 못합니다. "
         "더 새로운 버전을 실행하거나 백업을 복원하세요",
     },
     "setting.schema_none": {"en": "no version", "ko": "버전 없음"},
     **_takes(
         "api_tokens",
         'takes a JSON object of tokens and user ids, such as {{"s3cret": "ana"}}',
-        '토큰과 사용자 id의 JSON 객체여야 합니다. 예: {{"s3cret": "ana"}}',
+        '토큰과 사용자 ID를 짝지은 JSON 객체여야 합니다. 예: {{"s3cret": "ana"}}',
     ),
     **_takes(
         "time_zone", "takes the name of a time zone, such as Asia/Seoul", "시간대 이름이어야 합니다. 예: Asia/Seoul"
@@ -82,7 +82,7 @@ TEXTS: dict[str, dict[str, str]] = {
     **_takes(
         "cron",
         "takes a cron expression of five fields, such as 0 3 * * *",
-        "필드가 다섯 개인 cron 식이어야 합니다. 예: 0 3 * * *",
+        "필드가 다섯 개인 cron 표현식이어야 합니다. 예: 0 3 * * *",
     ),
     **_takes(
         "model_server",

@@ -6,7 +6,7 @@ TEXTS: dict[str, dict[str, str]] = {
         "en": "has a field that is not known here; known fields: {known}",
         "ko": "알 수 없는 필드가 있습니다. 받는 필드: {known}",
     },
-    "value.wrong_type": {"en": "takes {expected}", "ko": "{expected} 값이어야 합니다"},
+    "value.wrong_type": {"en": "takes {expected}", "ko": "{expected} 형식이어야 합니다"},
     "value.too_long": {"en": "takes {limit} characters at most", "ko": "최대 {limit}자까지입니다"},
     "value.too_short": {"en": "takes {limit} characters at least", "ko": "최소 {limit}자 이상이어야 합니다"},
     "value.too_many": {"en": "takes {limit} items at most", "ko": "최대 {limit}개까지입니다"},

@@ -78,7 +78,7 @@ async def test_a_job_and_its_steps_say_why_in_the_callers_language(api: Api, fai
     steps, told = ({step["name"]: step for step in job["steps"]} for job in (shown, english))
     assert steps["signal"]["error"] == shown["error"]
     assert steps["external"]["reason"] == "외부 검색 결과 없이 진행합니다. 검색 서버가 응답하지 않았습니다."
-    assert told["external"]["reason"] == "Nothing was found outside. The search server did not answer."
+    assert told["external"]["reason"] == "Goes on without a search outside. The search server did not answer."
     assert steps["external"]["reason_code"] == told["external"]["reason_code"] == "search_failed"
 
 

@@ -520,7 +520,7 @@ async def test_a_korean_sentence_about_choices_has_no_english_in_it(small_api: A
 
     choices, truth = (answer.json()["errors"][0]["detail"] for answer in (asked, sent))
     assert choices == "다음 중 하나여야 합니다: 'all' / 'preprocessing' / 'document'"
-    assert truth == "true / false 값이어야 합니다"
+    assert truth == "true / false 형식이어야 합니다"
 
 
 async def test_a_refused_type_lists_the_same_formats_everywhere(small_api: Api) -> None:

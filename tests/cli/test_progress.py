@@ -48,7 +48,7 @@ def test_lines_tell_each_turn_and_no_piece_of_text(capsys: pytest.CaptureFixture
     ("locale", "line"),
     [
         ("C.UTF-8", "  0.0 %  job: pending (rq, its process was lost)"),
-        ("ko_KR.UTF-8", "  0.0 %  작업: 대기 (rq, 프로세스가 사라짐)"),
+        ("ko_KR.UTF-8", "  0.0 %  작업: 대기 (rq, 프로세스가 중단됨)"),
     ],
 )
 def test_why_a_job_waits_again_is_told_in_the_terminals_language(

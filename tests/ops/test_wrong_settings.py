@@ -140,4 +140,4 @@ def test_the_command_line_prints_it_in_korean_on_a_korean_terminal(tmp_path: Pat
     )
 
     assert (ran.returncode, ran.stdout) == (2, "")
-    assert ran.stderr.splitlines() == ["PORT: 받은 값 'abc'. 정수 값이어야 합니다"]
+    assert ran.stderr.splitlines() == ["PORT: 받은 값 'abc'. 정수 형식이어야 합니다"]

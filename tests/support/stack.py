@@ -16,6 +16,8 @@ from scripts.embedded.children import Child, Program, tail
 from scripts.embedded.ports import free_port
 
 DEADLINE_SECONDS = 60.0
+# Between one question and the next: what takes long is asked for less often, for its answers cost processor time, too.
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.01, 0.1
 _ENTRY = str(Path(sys.executable).with_name("generation-service"))
 
 
@@ -126,10 +128,12 @@ class Stack:
     def until(self, condition: Callable[[], bool], what: str, seconds: float = DEADLINE_SECONDS) -> None:
         """Wait until `condition` holds. Raises AssertionError with the logs' last lines."""
         deadline = time.monotonic() + seconds
+        pause = _FIRST_PAUSE_SECONDS
         while not condition():
             if time.monotonic() > deadline:
                 raise AssertionError(f"{what}: not within {seconds} s\n{self.logs()}")
-            time.sleep(0.02)
+            time.sleep(pause)
+            pause = min(1.3 * pause, _LONGEST_PAUSE_SECONDS)
 
     def logs(self) -> str:
         return "\n".join(f"--- {name}\n{tail(self.folder / f'{name}.log', 40)}" for name in self.children)

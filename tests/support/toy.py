@@ -121,7 +121,7 @@ class Core:
         self.recovery._leads = True
         self.recovery._quiet_until = 0
         await self.recovery.turn()
-        await self.recovery.look_for_lost()
+        await self.recovery.redeliver()
 
     async def events(self, job_id: JobId) -> list[tuple[str, Mapping[str, Json]]]:
         return [(event.type, event.data) for event in await self.log(job_id)]

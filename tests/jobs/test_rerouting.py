@@ -200,7 +200,8 @@ async def test_a_gradual_way_takes_along_what_it_covers(core: Core) -> None:
 
     moved = await core.recovery.reroute(mode)
 
-    assert [job.project_id for job in moved.waiting] == ["p3", "p4"]
+    assert len(moved.waiting) == 2
+    assert {job.project_id for job in moved.waiting} == {"p3", "p4"}  # of one millisecond: in any order
     assert (await backends(core, submitted)).count("rq") == 2
 
 

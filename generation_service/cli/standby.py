@@ -124,9 +124,8 @@ def _let_the_switch_end(settings: Settings, ending: Ending) -> None:
     """
     until = time.monotonic() + _CALM_SECONDS
     with suppress(DatabaseUnavailable), closing(open_database(settings)) as database:
-        while time.monotonic() < until and not database.read_now(is_wanted):
-            if ending.asked.wait(LOOK_SECONDS):
-                return
+        while not ending.asked.is_set() and time.monotonic() < until and not database.read_now(is_wanted):
+            ending.asked.wait(LOOK_SECONDS)
 
 
 def _is_wanted(database: Database, hear: Callable[[Connection], object]) -> bool:

@@ -27,6 +27,23 @@ hypothesis_settings.register_profile(
 hypothesis_settings.load_profile("suite")
 
 
+# Where tests start real processes. They take longest, so they go first: a run must not end with one process at work
+# and the others idle.
+_LONGEST = ("ops", "behaviour", "rq", "cli")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put what is marked as slow first, then what starts real processes, then the rest, each in its order."""
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    if item.get_closest_marker("slow"):
+        return 0
+    folder = item.path.relative_to(Path(__file__).parent).parts[0]
+    return 1 if folder in _LONGEST else 2
+
+
 @pytest.fixture(scope="session")
 def _postgres_databases() -> Iterator[PostgresDatabases]:
     with postgres_databases() as databases:

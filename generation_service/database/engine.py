@@ -64,8 +64,8 @@ class Database:
         if self.dialect == "sqlite":
             self._lock: FileLock | None = FileLock(_lock_path(self.url), _SQLITE_BUSY_SECONDS)
             self._turns = self._lock
-            self._writing = _sqlite_engine(self.url, writer=True)
-            self._reading = _sqlite_engine(self.url, writer=False)
+            self._writing = _sqlite_engine(self.url, contextlib.nullcontext(), writer=True)  # who writes has the turn
+            self._reading = _sqlite_engine(self.url, self._lock, writer=False)
         else:
             self._lock = None
             self._turns = contextlib.nullcontext()
@@ -239,7 +239,7 @@ def _json(value: object) -> str:
     return to_json(value).decode()
 
 
-def _sqlite_engine(url: URL, *, writer: bool) -> Engine:
+def _sqlite_engine(url: URL, turns: contextlib.AbstractContextManager[None], *, writer: bool) -> Engine:
     engine = create_engine(
         url,
         poolclass=QueuePool,
@@ -252,7 +252,9 @@ def _sqlite_engine(url: URL, *, writer: bool) -> Engine:
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: object) -> None:
         connection.isolation_level = None  # the driver begins nothing by itself
-        connection.execute("PRAGMA journal_mode = WAL")
+        if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+            with turns:  # of two that make a new file, SQLite refuses one at once, however long it would wait
+                connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         if not writer:

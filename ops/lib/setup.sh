@@ -5,8 +5,10 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)"
 venv="$root/.venv"
 readonly root venv
 
-# Compiled modules go below .venv, so that a run leaves nothing in the source tree.
+# Compiled modules go below .venv, so that a run leaves nothing in the source tree. Whoever forbids them means
+# such a tree; without them each process that starts would compile the whole service anew.
 export PYTHONPYCACHEPREFIX="$venv/pycache"
+unset PYTHONDONTWRITEBYTECODE
 # Nothing is left outside this checkout, so pip keeps no cache either.
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_NO_CACHE_DIR=1
 

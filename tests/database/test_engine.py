@@ -1,9 +1,13 @@
 """A unit of work is one transaction, whoever else writes; an outage has one name."""
 
 import asyncio
+import sqlite3
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, func, insert, select, text, update
@@ -150,6 +154,21 @@ def test_sqlite_commits_are_durable_and_its_rules_are_kept(sqlite_database: Data
 def test_a_reader_cannot_write(sqlite_database: Database) -> None:
     with pytest.raises(OperationalError, match="readonly"):
         sqlite_database.read_now(lambda connection: add_project(connection, "p"))
+
+
+def test_whoever_opens_a_new_file_waits_for_whoever_makes_it(tmp_path: Path) -> None:
+    path = tmp_path / "new.db"
+    making = FileLock(path.with_name("new.db.lock"), timeout_seconds=5)
+    database = Database(f"sqlite:///{path}")
+    with ThreadPoolExecutor(1) as another:
+        with making, closing(sqlite3.connect(path, isolation_level=None)) as maker:
+            maker.execute("BEGIN IMMEDIATE")
+            opening = another.submit(database.read_now, lambda connection: connection.execute(select(1)).scalar_one())
+            assert wait([opening], timeout=0.3).done == set()
+
+        assert opening.result() == 1
+    database.close()
+    making.close()
 
 
 def test_a_lock_that_is_held_too_long_is_an_outage(tmp_path) -> None:

@@ -1,8 +1,10 @@
 """The codes that the code base can store: why a job or a step failed, why a step was skipped."""
 
 import ast
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TypeAlias
 
@@ -15,31 +17,39 @@ Scope: TypeAlias = Function | None
 
 ERRORS = frozenset({"PermanentError", "TransientError", "Deferred", "JobError"})
 SKIPS = frozenset({"StepOutcome"})
+_NAMED = re.compile("|".join(ERRORS | SKIPS))
 _NOT_IN_STEPS = frozenset({"cli"})  # its errors end a command, not a job
 # What says its code with an expression that names none, and the codes it can be.
 _TOLD = {"told['error']": frozenset(parsing._MESSAGES)}
 
 
-def failure_codes() -> set[str]:
+@cache
+def failure_codes() -> frozenset[str]:
     """Each code of an error that a step can raise, or that the core ends an attempt with."""
     return _found(ERRORS, "code")
 
 
-def skip_reasons() -> set[str]:
+@cache
+def skip_reasons() -> frozenset[str]:
     """Each reason that a step is skipped with, without what follows its colon."""
-    return {reason.partition(":")[0] for reason in _found(SKIPS, "reason")}
+    return frozenset(reason.partition(":")[0] for reason in _found(SKIPS, "reason"))
 
 
-def _found(makers: frozenset[str], keyword: str) -> set[str]:
-    return {code for source in _sources() for code in source.said(makers, keyword)}
+def _found(makers: frozenset[str], keyword: str) -> frozenset[str]:
+    return frozenset(code for source in _sources() for code in source.said(makers, keyword))
 
 
-def _sources() -> Iterator["_Source"]:
-    for package in (generation_service, workers):
-        root = Path(str(package.__file__)).parent
-        for path in sorted(root.rglob("*.py")):
-            if path.relative_to(root).parts[0] not in _NOT_IN_STEPS:
-                yield _Source(path, ast.parse(path.read_text(encoding="utf-8")))
+@cache
+def _sources() -> tuple["_Source", ...]:
+    """The modules that name one of what says a code."""
+    roots = [Path(str(package.__file__)).parent for package in (generation_service, workers)]
+    paths = [path for root in roots for path in sorted(root.rglob("*.py")) if _is_in_steps(path.relative_to(root))]
+    texts = {path: path.read_text(encoding="utf-8") for path in paths}
+    return tuple(_Source(path, ast.parse(text)) for path, text in texts.items() if _NAMED.search(text))
+
+
+def _is_in_steps(path: Path) -> bool:
+    return path.parts[0] not in _NOT_IN_STEPS
 
 
 @dataclass(frozen=True)

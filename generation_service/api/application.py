@@ -53,22 +53,22 @@ def create_app(runtime: Runtime) -> FastAPI:
     settings = runtime.settings
     if settings.listens_publicly and not settings.api_tokens:
         raise ConfigurationError(say_of_setting("public_host", host=settings.host))
+    routers = [module.router for module in _ROUTERS]
+    if settings.admin_token is not None:  # else it is as if there were no such routes
+        routers += admin.ROUTERS
     app = FastAPI(
         title="Generation service",
         version=VERSION,
         description=_DESCRIPTION,
         lifespan=_lifespan(runtime),
         redirect_slashes=False,
+        # As they are: an included router has each of its routes made anew, and the first request waits for that.
+        routes=[route for router in routers for route in router.routes],
     )
     _equip(app, runtime)
     problems.install(app)
-    routers = [module.router for module in _ROUTERS]
-    if settings.admin_token is not None:  # else it is as if there were no such routes
-        routers += admin.ROUTERS
+    if settings.admin_token is not None:
         _admit_operators(app, runtime, settings.admin_token.get_secret_value())
-    for router in routers:
-        app.include_router(router)
-    app.state.routes = [route for router in routers for route in router.routes]
     app.add_middleware(RequestMiddleware, answers=runtime.telemetry.answers)
     app.openapi = problems.with_problem_shape(app)  # type: ignore[method-assign]  # FastAPI's own way to extend it
     return app

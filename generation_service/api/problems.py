@@ -9,11 +9,11 @@ from typing import Any, cast
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
-from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
+from starlette.routing import Route
 
 from generation_service import texts
 from generation_service.api.values import ValueProblem, value_problems
@@ -202,7 +202,7 @@ def _allowed(request: Request, status: int) -> dict[str, str]:
     """What a 405 must say (RFC 9110, 15.5.6): the methods of all routes at this path; the framework names one's."""
     if status != HTTPStatus.METHOD_NOT_ALLOWED:
         return {}
-    routes: Sequence[APIRoute] = request.app.state.routes
+    routes: Sequence[Route] = request.app.routes
     matching = [route for route in routes if route.path_regex.match(request.scope["path"])]
     there = {method for route in matching for method in route.methods or ()}
     return {"Allow": ", ".join(sorted(there | ({"HEAD"} if "GET" in there else set())))} if there else {}

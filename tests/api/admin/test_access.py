@@ -73,7 +73,7 @@ async def test_a_wrong_token_is_refused_before_anything_else(
 def test_every_admin_route_is_tried_above(small_operator: Operator) -> None:
     there = {
         (method, re.sub(r"\{\w+\}", "0", route.path))
-        for route in small_operator.app.state.routes
+        for route in small_operator.app.routes
         for method in route.methods
         if route.path.startswith("/api/admin/")
     }

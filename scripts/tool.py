@@ -5,7 +5,6 @@ import asyncio
 import json
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -16,6 +15,7 @@ from generation_service.database import schema
 from generation_service.errors import ConfigurationError, DatabaseUnavailable, Refused, ServiceError
 from generation_service.settings import Settings, load_settings, terminal_locale
 from generation_service.telemetry import configure_logging
+from generation_service.telemetry.collector import load
 from generation_service.texts import has_text, language_of_locale, text
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _built(settings: Settings) -> "Runtime":
         url = make_url(settings.database_url)
         if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
             raise ConfigurationError(say("migration.no_database"))
-        runtime: Runtime = import_module(_PARTS).build(settings, "tool")
+        runtime: Runtime = load(_PARTS).build(settings, "tool")
     except (ArgumentError, ValueError, OSError) as error:
         raise ConfigurationError(say("migration.bad_database")) from error
     try:

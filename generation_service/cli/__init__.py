@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 from typing import NoReturn
 
 import click
@@ -11,6 +10,7 @@ import click
 from generation_service import __version__
 from generation_service.cli.terminal import explain, say
 from generation_service.errors import ConfigurationError, ServiceError
+from generation_service.telemetry.collector import load
 
 # Each is a module of this package that holds a click command named `command`.
 COMMANDS = (
@@ -44,7 +44,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"{__name__}.{cmd_name}").command
+        command: click.Command = load(f"{__name__}.{cmd_name}").command
         return command
 
 

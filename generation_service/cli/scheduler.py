@@ -1,7 +1,6 @@
 """`scheduler`: the ticker of the schedules in durable mode, on standby while the RQ part is switched off."""
 
 import asyncio
-from importlib import import_module
 
 import click
 
@@ -12,6 +11,7 @@ from generation_service.settings import Settings, load_settings
 from generation_service.switching.processes import Processes, name_process
 from generation_service.switching.standby import Follower
 from generation_service.telemetry import configure_logging
+from generation_service.telemetry.collector import load
 
 _WORK = "workers.schedule"  # loaded when there is work: a process that stands by is to be small
 
@@ -44,7 +44,7 @@ async def _tick(settings: Settings, ending: Ending) -> bool:
         ending.listen(stopping.set)
         click.echo(say("scheduler.ticking"))
         processes.enter("serving")
-        await import_module(_WORK).run_scheduler(settings, database, stopping)
+        await load(_WORK).run_scheduler(settings, database, stopping)
         await follower.stop()
         await processes.stop()
     finally:

@@ -1,13 +1,12 @@
 """`worker`: one RQ worker process that holds many jobs at once, or stands by while the RQ part is switched off."""
 
-from importlib import import_module
-
 import click
 
 from generation_service.cli.standby import Ending, work_while_wanted
 from generation_service.cli.terminal import say
 from generation_service.settings import load_settings
 from generation_service.telemetry import configure_logging
+from generation_service.telemetry.collector import load
 from workers.names import QUEUES
 
 _WORK = "generation_service.cli.working"  # loaded when there is work: a process that stands by is to be small
@@ -31,7 +30,7 @@ def command(queues: str, concurrency: int | None, *, burst: bool, fork: bool) ->
     def work(ending: Ending) -> bool:
         slots = concurrency or settings.worker_concurrency
         given = {"queues": named, "concurrency": slots, "burst": burst, "fork": fork}
-        worked: bool = import_module(_WORK).work(settings, ending, **given)
+        worked: bool = load(_WORK).work(settings, ending, **given)
         return worked
 
     work_while_wanted(settings, "worker", work, patient=not burst)

@@ -27,7 +27,7 @@ PRELOADED = (
     "numpy",
     "generation_service.llm.server",
     "pydantic_ai",
-    "psycopg",
+    "generation_service.wakeups.postgres_channel",
     "sqlalchemy.dialects.postgresql.psycopg",
     "sqlalchemy.dialects.sqlite.pysqlite",
 )

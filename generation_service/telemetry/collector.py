@@ -1,10 +1,30 @@
 """Python's garbage collector, told what a long-lived process knows: what is there at its start stays."""
 
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
 
 _YOUNG_OBJECTS = 5_000
 _MIDDLE_COLLECTIONS_A_FULL_ONE = 100
 """Python's own is 10. That many come with about 700,000 objects more than were freed."""
+
+
+def load(module: str) -> Any:
+    """The module of this name, with all that it imports; see `loading`."""
+    with loading():
+        return import_module(module)
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """Collect nothing meanwhile: what a process loads stays, and to look through it takes an eighth of the time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def spare_pauses() -> None:

@@ -2,7 +2,6 @@
 
 from generation_service.wakeups.fanout import Channel, Fanout, open_wakeups
 from generation_service.wakeups.hub import InProcessWakeups, Subscription
-from generation_service.wakeups.postgres_channel import PostgresWakeups
 from generation_service.wakeups.redis_channel import RedisWakeups
 from generation_service.wakeups.sqlite_watch import SqliteWatch
 
@@ -10,7 +9,6 @@ __all__ = [
     "Channel",
     "Fanout",
     "InProcessWakeups",
-    "PostgresWakeups",
     "RedisWakeups",
     "SqliteWatch",
     "Subscription",

@@ -6,7 +6,6 @@ from typing import Protocol
 
 from generation_service.database import Database
 from generation_service.wakeups.hub import InProcessWakeups, Subscription
-from generation_service.wakeups.postgres_channel import PostgresWakeups
 from generation_service.wakeups.redis_channel import Connect, RedisWakeups
 from generation_service.wakeups.sqlite_watch import SqliteWatch
 
@@ -74,6 +73,8 @@ def open_wakeups(database: Database, connect_redis: Connect | None, *, listens: 
     if redis is not None:
         channels.append(redis)
     if database.dialect == "postgresql":
+        from generation_service.wakeups.postgres_channel import PostgresWakeups  # noqa: PLC0415 - its driver takes long
+
         channels.append(PostgresWakeups(database.url, hear))
     elif listens:
         channels.append(SqliteWatch(database, local.wake, local.watched, lambda: redis is not None and redis.listening))

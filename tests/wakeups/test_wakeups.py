@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, make_url, text
 
-from generation_service.wakeups import Fanout, InProcessWakeups, PostgresWakeups, RedisWakeups, Subscription
+from generation_service.wakeups import Fanout, InProcessWakeups, RedisWakeups, Subscription
+from generation_service.wakeups.postgres_channel import PostgresWakeups
 from scripts.embedded.redis_server import EmbeddedRedis
 from workers.redis_connection import connect
 

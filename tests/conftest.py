@@ -1,5 +1,6 @@
 """What every test may ask for: databases on both engines, a real Redis, settings."""
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,16 @@ def _session_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedde
     server.start()
     yield server
     server.kill()
+
+
+@pytest.fixture(autouse=True)
+def _restored_logging() -> Iterator[None]:
+    """What a command, run in this process, says of log lines holds for its own test: its terminal is gone behind it."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -5,7 +5,6 @@ import io
 import json
 import logging
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -14,16 +13,7 @@ from generation_service.telemetry import JobTelemetry, configure_logging, log_co
 
 
 @pytest.fixture
-def restored_logging() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:], root.level = handlers, level
-    root.setLevel(level)
-
-
-@pytest.fixture
-def lines(restored_logging: None) -> io.StringIO:
+def lines() -> io.StringIO:
     stream = io.StringIO()
     configure_logging("json", "info", stream)
     return stream
@@ -74,7 +64,7 @@ def test_an_exception_is_part_of_its_line(lines: io.StringIO) -> None:
     assert "ValueError: invalid literal" in str(last(lines)["exception"])
 
 
-def test_text_lines_show_fields_as_names_and_values(restored_logging: None) -> None:
+def test_text_lines_show_fields_as_names_and_values() -> None:
     stream = io.StringIO()
     configure_logging("text", "info", stream)
 
@@ -84,7 +74,7 @@ def test_text_lines_show_fields_as_names_and_values(restored_logging: None) -> N
     assert "WARNING slow job_id=j1 action=slow_reader" in stream.getvalue()
 
 
-def test_a_level_below_the_configured_one_is_silent(restored_logging: None) -> None:
+def test_a_level_below_the_configured_one_is_silent() -> None:
     stream = io.StringIO()
     configure_logging("json", "warning", stream)
 

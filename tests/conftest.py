@@ -13,6 +13,7 @@ from redis import Redis
 
 from generation_service.database import Database
 from scripts.embedded.redis_server import EmbeddedRedis
+from tests.support import scheduling
 from tests.support.network import forbid_network
 from tests.support.provider import Provider
 from tests.support.servers import PostgresDatabases, SqliteDatabases, postgres_databases
@@ -28,21 +29,8 @@ hypothesis_settings.register_profile(
 hypothesis_settings.load_profile("suite")
 
 
-# Where tests start real processes. They take longest, so they go first: a run must not end with one process at work
-# and the others idle.
-_LONGEST = ("ops", "behaviour", "rq", "cli")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put what is marked as slow first, then what starts real processes, then the rest, each in its order."""
-    items.sort(key=_turn)
-
-
-def _turn(item: pytest.Item) -> int:
-    if item.get_closest_marker("slow"):
-        return 0
-    folder = item.path.relative_to(Path(__file__).parent).parts[0]
-    return 1 if folder in _LONGEST else 2
+pytest_collection_modifyitems = scheduling.longest_first
+pytest_xdist_make_scheduler = scheduling.make_scheduler
 
 
 @pytest.fixture(scope="session")

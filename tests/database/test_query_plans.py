@@ -45,8 +45,6 @@ from scripts.benchmarks.tables_fill import OWNER, Past, fill
 from tests.support.plans import MOST_ROWS, Watched, watched
 from tests.support.toy import Core, ToyKind, nothing
 
-pytestmark = pytest.mark.xdist_group("a year of use")  # in one process: what the module sets up is set up once
-
 PAST = Past(jobs=20_000, events=5)
 STEPS = {f"s{number}": nothing for number in range(3)}
 MANY = MOST_ROWS + 500

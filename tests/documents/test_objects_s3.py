@@ -13,7 +13,6 @@ from generation_service.objects import ObjectMissing, ObjectStore, ObjectTooLarg
 from tests.documents import files
 from tests.support.s3 import S3, Way, s3_server
 
-pytestmark = pytest.mark.xdist_group("s3")  # in one process: what the module sets up is set up once
 LARGE = bytes(range(256)) * 98_304  # 24 MiB: five parts
 KEY = "projects/책방/documents/1/source #1"
 

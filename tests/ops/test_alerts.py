@@ -16,7 +16,6 @@ TESTS = sorted((FOLDER / "tests").glob("*.yml"))
 PROMTOOL = shutil.which("promtool")
 SCRAPED = {"up"}  # Prometheus's own
 
-pytestmark = pytest.mark.xdist_group("alerts")  # in one process: what the module sets up is set up once
 needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="promtool is not on this machine")
 
 

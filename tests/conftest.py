@@ -1,6 +1,7 @@
 """What every test may ask for: databases on both engines, a real Redis, settings."""
 
 import logging
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,15 @@ def _restored_logging() -> Iterator[None]:
 def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """The URL of a fresh, migrated database; each test that asks for it runs on both engines."""
     yield from _fresh_url(request, request.param)
+
+
+@pytest.fixture
+def either_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a fresh, migrated database on the one engine or the other, by the name of the test.
+
+    For what real processes do whatever the database is: the tests of a file meet both engines between them.
+    """
+    yield from _fresh_url(request, ("sqlite", "postgresql")[zlib.adler32(request.node.name.encode()) % 2])
 
 
 @pytest.fixture

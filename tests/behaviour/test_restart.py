@@ -80,7 +80,7 @@ class Restartable:
 
 
 @pytest.fixture
-def restartable(database_url: str, redis_url: str, provider: Provider, tmp_path: Path) -> Iterator[Restartable]:
+def restartable(either_url: str, redis_url: str, provider: Provider, tmp_path: Path) -> Iterator[Restartable]:
     settings = {
         "REDIS_URL": redis_url,
         "ADMIN_TOKEN": TOKEN,
@@ -88,7 +88,7 @@ def restartable(database_url: str, redis_url: str, provider: Provider, tmp_path:
         "SHUTDOWN_GRACE_SECONDS": "30",
         "JOB_LEASE_SECONDS": "30",
     }
-    with stack(tmp_path / "stack", database_url, **settings) as running:
+    with stack(tmp_path / "stack", either_url, **settings) as running:
         yield Restartable(running, provider)
 
 

@@ -63,9 +63,9 @@ class RqPart:
 
 
 @pytest.fixture
-def part(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[RqPart]:
-    database = Database(database_url)
-    with stack(tmp_path / "stack", database_url, USE_DURABLE_WORKER="true", REDIS_URL=redis_url) as running:
+def part(either_url: str, redis_url: str, tmp_path: Path) -> Iterator[RqPart]:
+    database = Database(either_url)
+    with stack(tmp_path / "stack", either_url, USE_DURABLE_WORKER="true", REDIS_URL=redis_url) as running:
         yield RqPart(running, database)
     database.close()
 

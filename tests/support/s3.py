@@ -24,6 +24,7 @@ import httpx2
 Way = Literal["slow_down", "refused", "cut", "hang", "pass"]
 """503, 403, the connection ends, nothing comes, or nothing happens but that it is counted."""
 
+_PATIENCE_SECONDS = 60.0  # the server loads most of itself with its first request
 _BUCKETS = itertools.count(1)
 _PREFIX = "생성 서비스"  # a prefix that has to be quoted in a URL
 _PIECE_BYTES = 64 * 1024
@@ -202,7 +203,7 @@ class S3:
         self.bucket = f"bucket-{next(_BUCKETS)}"
         self.prefix = _PREFIX
         self.url = f"s3://{self.bucket}/{self.prefix}"
-        httpx2.put(f"{endpoint_url}/{self.bucket}", trust_env=False).raise_for_status()
+        httpx2.put(f"{endpoint_url}/{self.bucket}", trust_env=False, timeout=_PATIENCE_SECONDS).raise_for_status()
 
     def another(self) -> "S3":
         """Another, empty bucket behind the same door."""
@@ -247,7 +248,7 @@ class S3:
 
 
 def _asked(url: str) -> list[str]:
-    answer = httpx2.get(url, trust_env=False).raise_for_status()
+    answer = httpx2.get(url, trust_env=False, timeout=_PATIENCE_SECONDS).raise_for_status()
     return [html.unescape(key) for key in re.findall(r"<Key>(.*?)</Key>", answer.text)]
 
 

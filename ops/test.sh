@@ -15,10 +15,10 @@ check() {
   "$@" || stop "실패: $name" "Failed: $name"
 }
 
-# compile_tests: what each of pytest's processes would else do for itself is done once, beside the other checks.
+# compile_tests: collects the tests once, beside the other checks, so that pytest's processes find them compiled.
 # It says nothing: what cannot be collected, pytest says itself.
 compile_tests() {
-  "$venv/bin/python" -m pytest --collect-only -qq "$@" >/dev/null 2>&1 &
+  timeout 120 "$venv/bin/python" -m pytest --collect-only -qq >/dev/null 2>&1 &
   compiling=$!
   trap 'kill "$compiling" 2>/dev/null || true' EXIT
 }
@@ -33,7 +33,7 @@ use_memory() {
 }
 
 set_up dev
-compile_tests "$@"
+compile_tests
 check 'ruff check' "$venv/bin/ruff" check --quiet --output-format concise
 check 'ruff format' "$venv/bin/ruff" format --check --quiet
 check 'mypy --strict' "$venv/bin/mypy"

@@ -55,7 +55,7 @@ def _session_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedde
 
 @pytest.fixture(autouse=True)
 def _restored_logging() -> Iterator[None]:
-    """What a command, run in this process, says of log lines holds for its own test: its terminal is gone behind it."""
+    """Put back the root logger: a command that ran in this process leaves it a terminal that is gone."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
@@ -71,9 +71,9 @@ def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture
 def either_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The URL of a fresh, migrated database on the one engine or the other, by the name of the test.
+    """The URL of a fresh, migrated database, for what real processes do whatever the database is.
 
-    For what real processes do whatever the database is: the tests of a file meet both engines between them.
+    A test always gets the same engine, by its name; the tests of a large file meet both between them.
     """
     yield from _fresh_url(request, ("sqlite", "postgresql")[zlib.adler32(request.node.name.encode()) % 2])
 

@@ -63,6 +63,7 @@ def create_app(runtime: Runtime) -> FastAPI:
         lifespan=_lifespan(runtime),
         redirect_slashes=False,
         # As they are: an included router has each of its routes made anew, and the first request waits for that.
+        # So a router has no lifespan, middleware or overrides of its own.
         routes=[route for router in routers for route in router.routes],
     )
     _equip(app, runtime)

@@ -202,7 +202,7 @@ def _allowed(request: Request, status: int) -> dict[str, str]:
     """What a 405 must say (RFC 9110, 15.5.6): the methods of all routes at this path; the framework names one's."""
     if status != HTTPStatus.METHOD_NOT_ALLOWED:
         return {}
-    routes: Sequence[Route] = request.app.routes
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
     matching = [route for route in routes if route.path_regex.match(request.scope["path"])]
     there = {method for route in matching for method in route.methods or ()}
     return {"Allow": ", ".join(sorted(there | ({"HEAD"} if "GET" in there else set())))} if there else {}

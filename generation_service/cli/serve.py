@@ -15,13 +15,12 @@ import click
 from uvicorn.config import Config
 from uvicorn.importer import import_from_string
 
-from generation_service.cli.supervisor import Supervisor
+from generation_service.cli.supervisor import ApiConfig, Supervisor
 from generation_service.cli.terminal import prepare_database, say
 from generation_service.errors import ConfigurationError
 from generation_service.objects import ObjectStore
 from generation_service.settings import Settings, load_settings, say_of_setting
 from generation_service.telemetry import configure_logging
-from generation_service.telemetry.collector import loading
 from workers.redis_connection import connect
 
 APPLICATION = "generation_service.app:app_from_environment"
@@ -120,17 +119,8 @@ def _say_ready(url: str) -> None:
         click.echo(say("serve.ready", url=url))
 
 
-class _Configuration(Config):
-    """What an API process is to run; loaded there."""
-
-    def load(self) -> None:
-        """Import the application and make it."""
-        with loading():
-            super().load()
-
-
 def _uvicorn_config(settings: Settings, workers: int, application: str) -> Config:
-    return _Configuration(
+    return ApiConfig(
         application,
         factory=True,
         host=settings.host,

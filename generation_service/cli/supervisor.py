@@ -19,12 +19,22 @@ from generation_service.cli.draining import DrainingServer
 from generation_service.cli.leash import hold_on_to_parent
 from generation_service.errors import ConfigurationError
 from generation_service.switching.supervision import ProcessIdentity, Supervision, Word, be_supervised
+from generation_service.telemetry.collector import loading
 
 _log = getLogger(__name__)
 
 _DEATHS_REMEMBERED_SECONDS = 60.0
 _LONGEST_PAUSE_SECONDS = 30.0
 _NAP_SECONDS = 0.05
+
+
+class ApiConfig(Config):
+    """uvicorn's configuration of an API process."""
+
+    def load(self) -> None:
+        """Import the application and make it, in the process that is to serve it."""
+        with loading():
+            super().load()
 
 
 class ApiProcess(Process):

@@ -64,7 +64,8 @@ class Database:
         if self.dialect == "sqlite":
             self._lock: FileLock | None = FileLock(_lock_path(self.url), _SQLITE_BUSY_SECONDS)
             self._turns = self._lock
-            self._writing = _sqlite_engine(self.url, contextlib.nullcontext(), writer=True)  # who writes has the turn
+            # Who writes has the turn already, and it cannot be taken twice.
+            self._writing = _sqlite_engine(self.url, contextlib.nullcontext(), writer=True)
             self._reading = _sqlite_engine(self.url, self._lock, writer=False)
         else:
             self._lock = None
@@ -253,7 +254,7 @@ def _sqlite_engine(url: URL, turns: contextlib.AbstractContextManager[None], *, 
     def _prepare(connection: Any, _record: object) -> None:
         connection.isolation_level = None  # the driver begins nothing by itself
         if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
-            with turns:  # of two that make a new file, SQLite refuses one at once, however long it would wait
+            with turns:  # of two that switch a new file over, SQLite refuses one without any time-out
                 connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")

@@ -73,7 +73,7 @@ def open_wakeups(database: Database, connect_redis: Connect | None, *, listens: 
     if redis is not None:
         channels.append(redis)
     if database.dialect == "postgresql":
-        from generation_service.wakeups.postgres_channel import PostgresWakeups  # noqa: PLC0415 - its driver takes long
+        from generation_service.wakeups.postgres_channel import PostgresWakeups  # noqa: PLC0415 - only who needs its driver loads it
 
         channels.append(PostgresWakeups(database.url, hear))
     elif listens:

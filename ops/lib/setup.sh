@@ -5,8 +5,8 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)"
 venv="$root/.venv"
 readonly root venv
 
-# Compiled modules go below .venv, so that a run leaves nothing in the source tree. Whoever forbids them means
-# such a tree; without them each process that starts would compile the whole service anew.
+# Compiled modules go below .venv, so that a run leaves nothing in the source tree. PYTHONDONTWRITEBYTECODE is there
+# to keep one clean; this one is clean, and with it each process would compile the whole service anew.
 export PYTHONPYCACHEPREFIX="$venv/pycache"
 unset PYTHONDONTWRITEBYTECODE
 # Nothing is left outside this checkout, so pip keeps no cache either.

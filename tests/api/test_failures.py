@@ -27,7 +27,7 @@ def test_each_code_that_can_be_stored_has_a_sentence(language: Language) -> None
         shown = failures.failure({"code": code, "message": STORED, "retryable": True}, language)
 
         assert (shown["code"], shown["retryable"]) == (code, True)
-        assert shown["message"] != STORED
+        assert shown["message"] != STORED, code
         assert is_korean(shown["message"]) == (language == "ko"), code
 
 

@@ -54,7 +54,7 @@ def hook() -> Iterator[Hook]:
 
 
 @pytest.fixture
-def service(either_url: str, tmp_path: Path, hook: Hook) -> Iterator[Stack]:
+def service(database_url: str, tmp_path: Path, hook: Hook) -> Iterator[Stack]:
     """A service whose model refuses every call for good."""
     with Provider() as provider:
         settings = {
@@ -64,7 +64,7 @@ def service(either_url: str, tmp_path: Path, hook: Hook) -> Iterator[Stack]:
             "LLM_API_KEY": "x",
             "ALERT_WEBHOOK_URL": hook.url,
         }
-        with stack(tmp_path, either_url, **settings) as running:
+        with stack(tmp_path, database_url, **settings) as running:
             yield running
 
 

@@ -28,9 +28,9 @@ _AT_THE_DOOR = {"program.pdf": (b"MZ" + bytes(range(256)) * 4, "type_not_taken")
 
 
 @pytest.fixture
-def service(either_url: str, redis_url: str, tmp_path: Path) -> Iterator[Stack]:
+def service(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Stack]:
     settings = {"USE_DURABLE_WORKER": "true", "REDIS_URL": redis_url}
-    with stack(tmp_path / "stack", either_url, **settings) as running:
+    with stack(tmp_path / "stack", database_url, **settings) as running:
         running.serve()
         running.worker()
         yield running

@@ -251,7 +251,7 @@ async def test_whoever_was_just_accepted_when_the_drain_begins_is_answered() -> 
 async def test_a_server_that_is_told_to_end_waits_for_no_tick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("generation_service.cli.draining._TICK_SECONDS", 3600.0)
     monkeypatch.setattr("generation_service.cli.draining._LAST_REQUESTS_SECONDS", 0.0)
-    monkeypatch.setattr(AppStatus, "should_exit", False)  # set with the server's: streams of other tests are to go on
+    monkeypatch.setattr(AppStatus, "should_exit", False)  # the end of a server sets it, for all streams of a process
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     server = DrainingServer(Config(application(), lifespan="on", log_config=None))

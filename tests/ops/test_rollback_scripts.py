@@ -145,10 +145,10 @@ def test_an_environment_file_that_was_named_and_is_not_there_is_wrong_use(tmp_pa
 
 
 @pytest.fixture
-def durable(either_url: str, redis_server: EmbeddedRedis, tmp_path: Path) -> Iterator[Stack]:
+def durable(database_url: str, redis_server: EmbeddedRedis, tmp_path: Path) -> Iterator[Stack]:
     """API and worker in durable mode."""
     settings = {"USE_DURABLE_WORKER": "true", "REDIS_URL": redis_server.url, "ROLLBACK_TRIGGERS": "off"}
-    with stack(tmp_path / "stack", either_url, **settings) as running:
+    with stack(tmp_path / "stack", database_url, **settings) as running:
         running.serve()
         running.worker()
         running.wait_for(running.submit("before")["job_id"], "completed")

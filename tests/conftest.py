@@ -73,7 +73,8 @@ def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
 def either_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """The URL of a fresh, migrated database, for what real processes do whatever the database is.
 
-    A test always gets the same engine, by its name; the tests of a large file meet both between them.
+    Not for what is killed while it writes: that is tried on both engines. A test always gets the same one, by its
+    name; the tests of a large file meet both between them.
     """
     yield from _fresh_url(request, ("sqlite", "postgresql")[zlib.adler32(request.node.name.encode()) % 2])
 

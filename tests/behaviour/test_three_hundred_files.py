@@ -51,7 +51,7 @@ def s3() -> Iterator[S3]:
 
 
 @pytest.fixture
-def service(s3: S3, either_url: str, redis_url: str, tmp_path: Path) -> Iterator[Stack]:
+def service(s3: S3, database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Stack]:
     settings = {
         "USE_DURABLE_WORKER": "true",
         "REDIS_URL": redis_url,
@@ -60,7 +60,7 @@ def service(s3: S3, either_url: str, redis_url: str, tmp_path: Path) -> Iterator
         "PROGRAM_RETRY_AT_ONCE_SECONDS": os.environ.get("PROGRAM_RETRY_AT_ONCE_SECONDS", "10"),  # time to look, if slow
         **s3.environment(),
     }
-    with stack(tmp_path / "stack", either_url, **settings) as running:
+    with stack(tmp_path / "stack", database_url, **settings) as running:
         running.serve()
         running.worker()
         yield running

@@ -5,7 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -156,15 +156,23 @@ def test_a_reader_cannot_write(sqlite_database: Database) -> None:
         sqlite_database.read_now(lambda connection: add_project(connection, "p"))
 
 
-def test_whoever_opens_a_new_file_waits_for_whoever_makes_it(tmp_path: Path) -> None:
+def test_whoever_opens_a_new_file_waits_for_whoever_makes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked_for_its_turn, taken = threading.Event(), FileLock._taken
+
+    def tell(lock: FileLock) -> bool:
+        asked_for_its_turn.set()
+        return taken(lock)
+
     path = tmp_path / "new.db"
     making = FileLock(path.with_name("new.db.lock"), timeout_seconds=5)
     database = Database(f"sqlite:///{path}")
     with ThreadPoolExecutor(1) as another:
         with making, closing(sqlite3.connect(path, isolation_level=None)) as maker:
             maker.execute("BEGIN IMMEDIATE")
+            monkeypatch.setattr(FileLock, "_taken", tell)
             opening = another.submit(database.read_now, lambda connection: connection.execute(select(1)).scalar_one())
-            assert wait([opening], timeout=0.3).done == set()
+            assert asked_for_its_turn.wait(10), opening.exception()
+            assert not opening.done()
 
         assert opening.result() == 1
     database.close()

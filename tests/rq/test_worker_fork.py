@@ -64,14 +64,14 @@ class Forking:
 
 
 @pytest.fixture
-def forking(either_url: str, redis_url: str, provider: Provider, tmp_path: Path) -> Iterator[Forking]:
+def forking(database_url: str, redis_url: str, provider: Provider, tmp_path: Path) -> Iterator[Forking]:
     settings = {
         "USE_DURABLE_WORKER": "true",
         "REDIS_URL": redis_url,
         **provider.settings,
     }
-    database = Database(either_url)
-    with stack(tmp_path / "stack", either_url, **settings) as running:
+    database = Database(database_url)
+    with stack(tmp_path / "stack", database_url, **settings) as running:
         yield Forking(running, provider, database)
     database.close()
 

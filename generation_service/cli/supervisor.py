@@ -1,19 +1,22 @@
 """The process that holds the API's port: it starts API processes and replaces them without closing the port."""
 
+import multiprocessing
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from logging import getLogger
 from multiprocessing import Pipe
+from pathlib import Path
 from socket import socket
 from typing import Any
 
 import click
+from uvicorn._subprocess import subprocess_started
 from uvicorn.config import STARTUP_FAILURE, Config
-from uvicorn.supervisors.multiprocess import Multiprocess, Process
+from uvicorn.supervisors.multiprocess import SIGNALS, Multiprocess, Process
 
 from generation_service.cli.draining import DrainingServer
 from generation_service.cli.leash import hold_on_to_parent
@@ -38,10 +41,18 @@ class ApiConfig(Config):
 
 
 class ApiProcess(Process):
-    """One API process, as its supervisor sees it; `target` is what runs inside it."""
+    """One API process, as its supervisor sees it; `target` is what runs inside it.
 
-    def __init__(self, config: Config, sockets: list[socket]) -> None:
+    It is a new interpreter, which reads the code anew, or with `forked` (where that is safe) a copy of its
+    supervisor, which need not import a second time what is there.
+    """
+
+    def __init__(self, config: Config, sockets: list[socket], *, forked: bool = False) -> None:
         super().__init__(config, sockets)
+        if forked and _may_be_copied():
+            self.process = multiprocessing.get_context("fork").Process(  # type: ignore[assignment]  # not a SpawnProcess
+                target=subprocess_started, args=(config, self.target, sockets, None)
+            )
         self.ready = False  # was it ever seen serving?
         self._supervisor = ProcessIdentity.of(os.getpid())
         self._line, self._its_line = Pipe()  # for restarts: see generation_service/switching/supervision.py
@@ -55,7 +66,9 @@ class ApiProcess(Process):
         hold_on_to_parent()
         if self._supervisor is not None:
             be_supervised(Supervision(self._supervisor, self._its_line))
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches the supervisor too, which says what to do
+        for number in SIGNALS:  # Ctrl+C reaches the supervisor too, which says what to do
+            signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         try:
             super().target(sockets)
         except ConfigurationError as error:
@@ -71,7 +84,8 @@ class ApiProcess(Process):
 
     def start(self) -> None:
         """Start it; from here on its death ends the wait for an answer of its, instead of the time-out."""
-        super().start()
+        with _signals_wait():  # one that came to a copy of ours before it has handlers of its own would be lost
+            super().start()
         self.child_conn.close()  # while we hold the child's end too, nothing ever says that the child's is gone
         self._its_line.close()
 
@@ -91,6 +105,20 @@ class ApiProcess(Process):
         alive = self.is_alive(timeout)
         self.ready = self.ready or (alive and self.is_ready(timeout))
         return alive
+
+
+def _may_be_copied() -> bool:
+    """Whether this process has one thread: the locks of others would be copied, and nobody there to release them."""
+    return sys.platform == "linux" and len(list(Path("/proc/self/task").iterdir())) == 1
+
+
+@contextmanager
+def _signals_wait() -> Iterator[None]:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Supervisor(Multiprocess):
@@ -117,9 +145,9 @@ class Supervisor(Multiprocess):
         self._restarts: set[str] = set()  # the ids that were asked for so far
 
     def init_processes(self) -> None:
-        """Start the first processes."""
+        """Start the first processes: what they are to run was imported a moment ago."""
         for _ in range(self.processes_num):
-            self._start_one()
+            self._start_one(forked=True)
 
     def keep_subprocess_alive(self) -> None:
         """Restart if asked to, bury the dead, start what is missing, and say it when all serve."""
@@ -193,8 +221,8 @@ class Supervisor(Multiprocess):
             self._dismiss(predecessor)
         return ""
 
-    def _start_one(self) -> None:
-        process = ApiProcess(self.config, self.sockets)
+    def _start_one(self, *, forked: bool = False) -> None:
+        process = ApiProcess(self.config, self.sockets, forked=forked)
         process.start()
         self.processes.append(process)
 

@@ -242,7 +242,8 @@ def children_of(api: Child) -> set[int]:
     """The API processes of a supervisor, those that have hardly begun included."""
     tasks = Path(f"/proc/{api.pid}/task").glob("*/children")
     pids = {int(pid) for task in tasks for pid in task.read_text().split()}
-    return {pid for pid in pids if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()}
+    commands = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids}
+    return {pid for pid, command in commands.items() if command and b"resource_tracker" not in command}
 
 
 def test_a_process_that_another_program_keeps_is_not_restarted_and_its_parent_not_touched(

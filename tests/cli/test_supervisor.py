@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from uvicorn.config import Config
 from generation_service.bootstrap import build
 from generation_service.cli.draining import DrainingServer
 from generation_service.switching.supervision import ProcessIdentity
-from tests.cli.serving import Serving, eventually, is_free, is_gone
+from tests.cli.serving import Serving, end, eventually, is_free, is_gone, start
 from tests.cli.tiny import application
 from tests.support.settings import SettingsFor
 
@@ -202,13 +203,46 @@ def test_several_processes_are_all_replaced_one_after_the_other() -> None:
         eventually(lambda: len(_api_processes(serving)) == 2, what="not two processes")
 
 
+def test_a_supervisor_has_one_thread_whatever_it_copies() -> None:
+    """A copy of a process with more would have the locks of the others, and nobody to release them."""
+    with Serving(workers=2) as serving:
+        serving.wait_until_ready()
+
+        assert psutil.Process(serving.process.pid).num_threads() == 1
+
+
+_TOLD_TO_END_AT_ONCE = """
+import signal
+from generation_service.cli.serve import listen
+from generation_service.cli.supervisor import ApiConfig, ApiProcess, Supervisor
+config = ApiConfig("tests.cli.tiny:application", factory=True, log_config=None)
+listener = listen("127.0.0.1", 0)
+Supervisor(config, [listener], end_seconds=1, on_ready=print)  # its handlers are what a copy begins with
+for _ in range(20):
+    process = ApiProcess(config, [listener], forked=True)
+    process.start()
+    process.process.terminate()
+    process.process.join(20)
+    assert process.exitcode == -signal.SIGTERM, process.exitcode
+"""
+
+
+def test_a_copy_that_is_told_to_end_in_its_first_moment_hears_it() -> None:
+    done = start([sys.executable, "-c", _TOLD_TO_END_AT_ONCE])
+    try:
+        _, said = done.communicate(timeout=60)
+    finally:
+        end(done)
+    assert done.returncode == 0, said
+
+
 def _api_processes(serving: Serving) -> list[psutil.Process]:
     return [child for child in psutil.Process(serving.process.pid).children() if _serves(child)]
 
 
 def _serves(child: psutil.Process) -> bool:
     try:
-        return "spawn_main" in " ".join(child.cmdline())
+        return bool(child.cmdline()) and "resource_tracker" not in " ".join(child.cmdline())  # nor a dead one
     except psutil.Error:  # it has just ended
         return False
 

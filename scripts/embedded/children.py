@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 _COMPILED = "PYTHONPYCACHEPREFIX"  # where compiled modules are kept, unless beside their sources
 _LEASH = Path(__file__).with_name("leash.py")
@@ -42,6 +42,12 @@ class Program:
         shared = {_COMPILED: os.environ[_COMPILED]} if _COMPILED in os.environ else {}
         return shared | dict(self.environment)
 
+    def output(self) -> IO[bytes]:
+        """Its log, open for more."""
+        path = self.log or Path(os.devnull)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("ab")
+
     def run(self, timeout_seconds: float) -> "subprocess.CompletedProcess[str]":
         """Run it to its end and return what it said (errors too, in `stdout`)."""
         return subprocess.run(  # noqa: S603 - commands are made by this project
@@ -58,14 +64,29 @@ class Program:
         )
 
 
+class Running(Protocol):
+    """What a child asks of its process, as `subprocess.Popen` answers it."""
+
+    pid: int
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+    def send_signal(self, sig: int) -> None: ...
+
+
 class Child:
     """One running child, the leader of a process group of its own."""
 
     def __init__(self, program: Program) -> None:
         self._program = program
         self._log_from = program.log.stat().st_size if program.log and program.log.exists() else 0
-        with _output(program.log) as output:
-            self._popen = subprocess.Popen(  # noqa: S603 - commands are made by this project
+        self._running = self._begin(program)
+
+    def _begin(self, program: Program) -> "Running":
+        with program.output() as output:
+            return subprocess.Popen(  # noqa: S603 - commands are made by this project
                 program.leashed(),
                 env=program.surroundings(),
                 cwd=program.folder,
@@ -77,12 +98,12 @@ class Child:
 
     @property
     def pid(self) -> int:
-        return self._popen.pid
+        return self._running.pid
 
     @property
     def exit_code(self) -> int | None:
         """None while it runs; negative: the signal that ended it."""
-        return self._popen.poll()
+        return self._running.poll()
 
     @property
     def alive(self) -> bool:
@@ -100,11 +121,11 @@ class Child:
     def send(self, signal_number: signal.Signals) -> None:
         """Send a signal to the child alone (its own children are its business)."""
         if self.alive:
-            self._popen.send_signal(signal_number)
+            self._running.send_signal(signal_number)
 
     def wait(self, timeout_seconds: float | None = None) -> int:
         """Wait for its end and return its exit code. Raises subprocess.TimeoutExpired."""
-        return self._popen.wait(timeout_seconds)
+        return self._running.wait(timeout_seconds)
 
     def stop(self, *, with_signal: signal.Signals = signal.SIGTERM, grace_seconds: float = 10.0) -> int:
         """Ask it to end, and after `grace_seconds` make it; then whatever is left of its group."""
@@ -126,12 +147,6 @@ class Child:
         # The group keeps its number while any member lives; without members the call finds nothing.
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
-
-
-def _output(log: Path | None) -> IO[bytes]:
-    path = log or Path(os.devnull)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path.open("ab")
 
 
 def tail(log: Path, lines: int = 15) -> str:

@@ -111,7 +111,7 @@ def service(sqlite_url: str, redis_url: str, provider: Provider, tmp_path: Path)
         **provider.settings,
         "ROLLBACK_TRIGGERS": "off",
     }
-    with stack(tmp_path / "stack", sqlite_url, **settings) as running:
+    with stack(tmp_path / "stack", sqlite_url, cold=True, **settings) as running:  # found by its command line
         running.serve()
         running.worker()
         yield running

@@ -14,6 +14,7 @@ import httpx2
 
 from scripts.embedded.children import Child, Program, tail
 from scripts.embedded.ports import free_port
+from tests.support.warm import WarmChild, warm_up
 
 DEADLINE_SECONDS = 60.0
 # Between one question and the next: what takes long is asked for less often, for its answers cost processor time, too.
@@ -23,10 +24,14 @@ _ENTRY = str(Path(sys.executable).with_name("generation-service"))
 
 @dataclass
 class Stack:
-    """Starts, kills and asks the processes of one service; `settings` are environment variables."""
+    """Starts, kills and asks the processes of one service; `settings` are environment variables.
+
+    `cold`: each is a fresh interpreter with a command line of its own, instead of a copy of one that is warm.
+    """
 
     folder: Path
     settings: dict[str, str]
+    cold: bool = False
     children: dict[str, Child] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -48,7 +53,7 @@ class Stack:
             log=self.folder / f"{name}.log",
             on_orphaned=signal.SIGKILL,
         )
-        self.children[name] = Child(program)
+        self.children[name] = Child(program) if self.cold else WarmChild(program)
         return self.children[name]
 
     def serve(self, *options: str, name: str = "api") -> Child:
@@ -151,7 +156,7 @@ class Stack:
 
 
 @contextmanager
-def stack(folder: Path, database_url: str, **settings: str) -> Iterator[Stack]:
+def stack(folder: Path, database_url: str, *, cold: bool = False, **settings: str) -> Iterator[Stack]:
     """A stack that has started nothing yet; everything it started is killed at the end."""
     folder.mkdir(parents=True, exist_ok=True)
     fast = {
@@ -164,7 +169,8 @@ def stack(folder: Path, database_url: str, **settings: str) -> Iterator[Stack]:
         "SHUTDOWN_GRACE_SECONDS": "1",
         "ROLLBACK_ON_MEMORY_PERCENT": "0",  # a test machine may well be full
     }
-    started = Stack(folder, fast | settings)
+    started = Stack(folder, fast | settings, cold=cold)
+    warm_up()
     try:
         yield started
     finally:

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from functools import cache, partial
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query
@@ -22,8 +21,8 @@ from generation_service.api.document_resources import (
     removed,
     uploaded,
 )
+from generation_service.api.failures import told_in
 from generation_service.api.forms import Checked, Form, uploaded_form
-from generation_service.api.frames import Retell
 from generation_service.api.headers import ResumeAfter, given_key
 from generation_service.api.models_documents import (
     DocumentPage,
@@ -38,7 +37,6 @@ from generation_service.api.problems import responses
 from generation_service.api.stream import Streams
 from generation_service.api.values import ValueProblem
 from generation_service.pipeline.recipes import PROJECT_ID_PATTERN
-from generation_service.texts import Language
 
 router = APIRouter(prefix="/api/v1/documents", tags=["Documents"])
 
@@ -175,13 +173,7 @@ async def events(
     document = await runtime.documents.get(document_id, reader.user_id)
     job = await runtime.jobs.get(document.job_id)
     streams: Streams = request.app.state.streams
-    return reader.mark(streams.open(job, after, _told_in(language_of(request))), request)
-
-
-@cache
-def _told_in(language: Language) -> Retell:
-    """The same function for every reader of a language: an event is encoded once for them all."""
-    return partial(event_in_words, language=language)
+    return reader.mark(streams.open(job, after, told_in(language_of(request), event_in_words)), request)
 
 
 def _checked(form: Form) -> tuple[str, bool]:

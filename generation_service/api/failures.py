@@ -1,6 +1,6 @@
 """Why a job or a step failed, and why a step was skipped, in the reader's language; what is stored has a code."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 
 from generation_service import texts
@@ -40,9 +40,9 @@ def event(data: Mapping[str, Json], language: Language) -> Mapping[str, Json]:
 
 
 @cache
-def told_in(language: Language) -> Retell:
-    """`event` for readers of a language; the same function for each of them, so it is encoded once for them all."""
-    return partial(event, language=language)
+def told_in(language: Language, retell: Callable[..., Mapping[str, Json]] = event) -> Retell:
+    """`retell` for readers of a language; the same function for each of them, so an event is encoded once for all."""
+    return partial(retell, language=language)
 
 
 def _failure_text(code: object, language: Language) -> str | None:

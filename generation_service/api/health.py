@@ -20,7 +20,7 @@ from generation_service.switching.state import read_state
 
 VERSION = version("generation-service")
 
-_LOOK_SECONDS = 0.5  # an answer about a dependency counts this long: health is asked often, and by many
+_LOOK_SECONDS = 0.2  # an answer about a dependency counts this long: health is asked often, and by many
 _PATIENCE_SECONDS = 3.0
 _REDIS_PATIENCE_SECONDS = 0.5  # shorter: no answer depends on Redis, and many who ask wait for a second only
 
@@ -51,11 +51,13 @@ class _Look:
         return bool(done)
 
     def forget(self) -> None:
-        self._ended = float("-inf")
+        """Whoever asks next looks anew, and does not wait for a look that began before."""
+        self._ended, self._task = float("-inf"), None
 
     async def _once(self) -> None:
         await self._look()
-        self._ended = time.monotonic()
+        if self._task is asyncio.current_task():
+            self._ended = time.monotonic()
 
 
 class Dependencies:

@@ -198,7 +198,7 @@ class Ledger:
                 still = await self._database.read(partial(find, after=after, limit=2 * _PAGE))
                 for one in set(missing) & set(still):
                     yield one.rq_id
-            after = page[-1].place
+            after = page[-1].cursor
             await rest()
 
     async def _doubled(self, suspects: Sequence[str]) -> frozenset[Finding]:

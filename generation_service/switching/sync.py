@@ -150,7 +150,7 @@ class StatusSync:
             report.found["lost_in_rq"] += len(missing)
             if not report.dry_run:
                 await self._deliver_again(missing)
-            after = page[-1].place
+            after = page[-1].cursor
 
     async def _look_for_gone(self, report: SyncReport) -> None:
         """What runs in RQ by the database, before and after a look at what runs by RQ."""
@@ -191,11 +191,11 @@ def _difference_of_trace(judged: Judged) -> Difference | None:
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """A job of RQ that waits, as it was delivered last; `place` is where it stands among what waits."""
+    """A job of RQ that waits, as it was delivered last; `cursor` is where it stands among what waits."""
 
     job_id: JobId
     delivery: int
-    place: Cursor
+    cursor: Cursor
 
     @property
     def rq_id(self) -> str:

@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import TypeAdapter
 
 from generation_service.api.application import create_app
+from generation_service.api.health import _Look
 from generation_service.api.models import HealthModel, SystemInfo, TicketModel
 from generation_service.errors import ConfigurationError, DatabaseUnavailable
 from generation_service.switching.mode import Flag, environment_says
@@ -227,3 +228,24 @@ def test_an_open_service_on_a_public_address_does_not_start(
 
     with pytest.raises(ConfigurationError, match="API_TOKENS"):
         create_app(sqlite_runtime)
+
+
+async def test_who_asks_after_a_change_is_not_told_by_a_look_that_began_before_it() -> None:
+    states, held, seen = iter(["before", "after"]), asyncio.Event(), []
+
+    async def look() -> None:
+        state = next(states)
+        if state == "before":
+            await held.wait()
+        seen.append(state)
+
+    one = _Look(look, patience_seconds=20)
+    early = asyncio.create_task(one.is_known())
+    await asyncio.sleep(0)  # it looks
+
+    one.forget()
+
+    assert await one.is_known()
+    assert seen == ["after"]
+    held.set()
+    assert await early

@@ -65,7 +65,7 @@ class Operated:
         return self.accepted[: RUNNING + 4]
 
     def mode(self) -> str:
-        return str(self.stack.http.get("/health").json()["worker_system"]["type"])
+        return str(self.admin("worker-mode")["worker_system"]["type"])  # from the database; health may be a look late
 
     def switch_is_under_way(self) -> bool:
         page = self.admin("rollbacks")["items"]

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -27,13 +27,20 @@ _REDIS_PATIENCE_SECONDS = 0.5  # shorter: no answer depends on Redis, and many w
 router = APIRouter(tags=["Health"])
 
 Reach = Literal["ok", "unreachable", "unused"]
+Seen = TypeVar("Seen")
 
 
-class _Look:
-    """One look at a dependency: shared by all who ask at the same time, and waited for no longer than its patience."""
+class _Look(Generic[Seen]):
+    """One look at a dependency: shared by all who ask at the same time, and waited for no longer than its patience.
 
-    def __init__(self, look: Callable[[], Awaitable[None]], *, patience_seconds: float) -> None:
+    `note` is told what was seen, unless a change has been made since the look began.
+    """
+
+    def __init__(
+        self, look: Callable[[], Awaitable[Seen]], note: Callable[[Seen], None], *, patience_seconds: float
+    ) -> None:
         self._look = look
+        self._note = note
         self._patience_seconds = patience_seconds
         self._task: asyncio.Task[None] | None = None
         self._began = self._ended = float("-inf")
@@ -55,18 +62,19 @@ class _Look:
         self._ended, self._task = float("-inf"), None
 
     async def _once(self) -> None:
-        await self._look()
+        seen = await self._look()
         if self._task is asyncio.current_task():
+            self._note(seen)
             self._ended = time.monotonic()
 
 
 class Dependencies:
-    """What the service leans on, looked at when somebody asks, at most twice a second, and never waited for long."""
+    """What the service leans on, looked at when somebody asks: a few times a second at most, and briefly."""
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
-        self._at_database = _Look(self._look_into_the_database, patience_seconds=_PATIENCE_SECONDS)
-        self._at_redis = _Look(self._look_for_redis, patience_seconds=_REDIS_PATIENCE_SECONDS)
+        self._at_database = _Look(self._into_the_database, self._note_database, patience_seconds=_PATIENCE_SECONDS)
+        self._at_redis = _Look(self._for_redis, self._note_redis, patience_seconds=_REDIS_PATIENCE_SECONDS)
         self.database: Reach = "unreachable"
         self.redis: Reach = "unused"
         self.mode: Mode | None = None
@@ -84,20 +92,25 @@ class Dependencies:
         self._at_database.forget()
         self._at_redis.forget()
 
-    async def _look_into_the_database(self) -> None:
+    async def _into_the_database(self) -> tuple[Mode | None, bool] | None:
         try:
-            self.mode, state = await self.runtime.database.read(lambda one: (current_mode(one), read_state(one)))
-            self.drained = state.draining is not None
-            self.database = "ok"
+            mode, state = await self.runtime.database.read(lambda one: (current_mode(one), read_state(one)))
         except DatabaseUnavailable:
-            self.database = "unreachable"
+            return None
+        return mode, state.draining is not None
 
-    async def _look_for_redis(self) -> None:
+    def _note_database(self, seen: tuple[Mode | None, bool] | None) -> None:
+        self.database = "ok" if seen else "unreachable"
+        self.mode, self.drained = seen or (self.mode, self.drained)
+
+    async def _for_redis(self) -> Reach:
         settings = self.runtime.settings
         if not (self.mode.enabled if self.mode else settings.worker_system_enabled):
-            self.redis = "unused"
-        else:
-            self.redis = "ok" if await asyncio.to_thread(self.runtime.rq.ping) else "unreachable"
+            return "unused"
+        return "ok" if await asyncio.to_thread(self.runtime.rq.ping) else "unreachable"
+
+    def _note_redis(self, seen: Reach) -> None:
+        self.redis = seen
 
 
 @router.get("/livez", summary="Is this process alive?")

@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from logging import getLogger
 from multiprocessing import Pipe
 from pathlib import Path
@@ -29,6 +29,7 @@ _log = getLogger(__name__)
 _DEATHS_REMEMBERED_SECONDS = 60.0
 _LONGEST_PAUSE_SECONDS = 30.0
 _NAP_SECONDS = 0.05
+_FOR_SUPERVISOR = frozenset({signal.SIGHUP, signal.SIGINT})  # a restart; and Ctrl+C, until the server hears of that
 
 
 class ApiConfig(Config):
@@ -49,7 +50,8 @@ class ApiProcess(Process):
 
     def __init__(self, config: Config, sockets: list[socket], *, forked: bool = False) -> None:
         super().__init__(config, sockets)
-        if forked and _may_be_copied():
+        self._forked = forked and _may_be_copied()
+        if self._forked:
             self.process = multiprocessing.get_context("fork").Process(  # type: ignore[assignment]  # not a SpawnProcess
                 target=subprocess_started, args=(config, self.target, sockets, None)
             )
@@ -58,7 +60,7 @@ class ApiProcess(Process):
         self._line, self._its_line = Pipe()  # for restarts: see generation_service/switching/supervision.py
 
     def __getstate__(self) -> dict[str, Any]:
-        """What goes to the process: its own end of the line, and not ours."""
+        """What goes to a new interpreter: its own end of the line, and not ours."""
         return {name: value for name, value in self.__dict__.items() if name != "_line"}
 
     def target(self, sockets: list[socket] | None = None) -> None:
@@ -66,8 +68,8 @@ class ApiProcess(Process):
         hold_on_to_parent()
         if self._supervisor is not None:
             be_supervised(Supervision(self._supervisor, self._its_line))
-        for number in SIGNALS:  # Ctrl+C reaches the supervisor too, which says what to do
-            signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
+        for number in SIGNALS:  # what is the supervisor's is heard by it, even where all of its family get it
+            signal.signal(number, signal.SIG_IGN if number in _FOR_SUPERVISOR else signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         try:
             super().target(sockets)
@@ -84,7 +86,8 @@ class ApiProcess(Process):
 
     def start(self) -> None:
         """Start it; from here on its death ends the wait for an answer of its, instead of the time-out."""
-        with _signals_wait():  # one that came to a copy of ours before it has handlers of its own would be lost
+        # One that comes to a copy of ours before it has handlers of its own would be lost.
+        with _signals_wait() if self._forked else nullcontext():
             super().start()
         self.child_conn.close()  # while we hold the child's end too, nothing ever says that the child's is gone
         self._its_line.close()
@@ -109,7 +112,10 @@ class ApiProcess(Process):
 
 def _may_be_copied() -> bool:
     """Whether this process has one thread: the locks of others would be copied, and nobody there to release them."""
-    return sys.platform == "linux" and len(list(Path("/proc/self/task").iterdir())) == 1
+    try:
+        return sys.platform == "linux" and len(list(Path("/proc/self/task").iterdir())) == 1
+    except OSError:
+        return False
 
 
 @contextmanager

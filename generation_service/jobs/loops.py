@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import random
 from collections.abc import Awaitable, Callable
 
@@ -11,7 +12,21 @@ _log = logging.getLogger(__name__)
 
 _ERROR_PAUSE_SECONDS = 1.0
 _SHORTEST_PAUSE = 0.25  # of the pause: a turn that lasted until just before the next tick lets that one pass
-_PHASE_SECONDS = random.uniform(0, 60)  # noqa: S311 - processes do not all tick at once: on SQLite they take turns
+
+
+class _Phase:
+    """When loops tick: all of a process at once, and those of others at other moments (on SQLite they take turns)."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._draw()
+        os.register_at_fork(after_in_child=self._draw)
+
+    def _draw(self) -> None:
+        self.seconds = random.uniform(0, 60)  # noqa: S311 - nobody gains by guessing it
+
+
+_phase = _Phase()
 
 
 class Loop:
@@ -72,5 +87,5 @@ class Loop:
 
     def _next_tick(self, now: float) -> float:
         pause = self._pause_seconds
-        tick = _PHASE_SECONDS + ((now - _PHASE_SECONDS) // pause + 1) * pause
+        tick = _phase.seconds + ((now - _phase.seconds) // pause + 1) * pause
         return tick if tick - now >= _SHORTEST_PAUSE * pause else tick + pause

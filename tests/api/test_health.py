@@ -231,21 +231,21 @@ def test_an_open_service_on_a_public_address_does_not_start(
 
 
 async def test_who_asks_after_a_change_is_not_told_by_a_look_that_began_before_it() -> None:
-    states, held, seen = iter(["before", "after"]), asyncio.Event(), []
+    states, held, told = iter(["before", "after"]), asyncio.Event(), list[str]()
 
-    async def look() -> None:
+    async def look() -> str:
         state = next(states)
         if state == "before":
             await held.wait()
-        seen.append(state)
+        return state
 
-    one = _Look(look, patience_seconds=20)
+    one = _Look(look, told.append, patience_seconds=20)
     early = asyncio.create_task(one.is_known())
     await asyncio.sleep(0)  # it looks
 
     one.forget()
 
     assert await one.is_known()
-    assert seen == ["after"]
     held.set()
     assert await early
+    assert told == ["after"]

@@ -6,6 +6,7 @@ import socket
 from pathlib import Path
 
 import httpx2
+import psutil
 import pytest
 
 from generation_service.cli.serve import listen
@@ -102,6 +103,8 @@ def test_the_service_serves_on_a_fresh_folder_and_ends_with_0(tmp_path: Path) ->
         url = serving.stdout.readline().split(" ready at ")[1].split()[0]
 
         assert httpx2.get(f"{url}/readyz", trust_env=False).status_code == 200
+        [child] = psutil.Process(serving.pid).children()
+        assert "serve" in child.cmdline()  # a copy: whatever was checked before the start has left no thread behind
 
         serving.send_signal(signal.SIGTERM)
         _, said = serving.communicate(timeout=30)

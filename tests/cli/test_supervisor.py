@@ -203,12 +203,15 @@ def test_several_processes_are_all_replaced_one_after_the_other() -> None:
         eventually(lambda: len(_api_processes(serving)) == 2, what="not two processes")
 
 
-def test_a_supervisor_has_one_thread_whatever_it_copies() -> None:
-    """A copy of a process with more would have the locks of the others, and nobody to release them."""
-    with Serving(workers=2) as serving:
-        serving.wait_until_ready()
+def test_a_restart_that_is_asked_of_all_by_name_is_the_supervisors_business(serving: Serving) -> None:
+    """`pkill -HUP -f` says it to the copies of a supervisor, too."""
+    child = serving.serving_pid()
 
-        assert psutil.Process(serving.process.pid).num_threads() == 1
+    os.kill(child, signal.SIGHUP)
+    with Callers(serving, 1) as callers:
+        eventually(lambda: len(callers.answers) > 20, what="it does not answer")
+
+    assert (callers.errors, set(callers.answers)) == ([], {child})
 
 
 _TOLD_TO_END_AT_ONCE = """

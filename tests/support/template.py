@@ -19,6 +19,8 @@ _IMPORTED = (
     "sqlalchemy.dialects.sqlite.pysqlite",
 )
 
+PID = os.getpid()
+
 hold_on_to(os.getppid())
 for _name in _IMPORTED:
     import_module(_name)

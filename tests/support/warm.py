@@ -4,16 +4,19 @@ They are real processes, with a group, an environment, a folder and a log of the
 interpreter is tried where commands are run as people run them (tests/ops, tests/cli).
 """
 
+import atexit
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
-from contextlib import chdir
+from contextlib import chdir, suppress
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from weakref import WeakSet
 
 from generation_service.cli import main
 from generation_service.cli.leash import hold_on_to
@@ -22,6 +25,7 @@ from scripts.embedded.children import Child, Program
 _ROOT = Path(__file__).parents[2]
 _template = multiprocessing.get_context("forkserver")
 _template.set_forkserver_preload(["tests.support.template"])
+_copies: WeakSet[BaseProcess] = WeakSet()
 
 
 def warm_up() -> None:
@@ -45,9 +49,11 @@ class _Copy:
         self._words = program.command
         self._process = _template.Process(target=_become, args=(program, tell))
         self._process.start()
+        _copies.add(self._process)
         tell.close()
         began.recv()  # from here on its group is its own
-        self.pid = self._process.pid or 0
+        assert self._process.pid
+        self.pid = self._process.pid
 
     def poll(self) -> int | None:
         return self._process.exitcode
@@ -59,12 +65,22 @@ class _Copy:
         return self._process.exitcode
 
     def send_signal(self, sig: int) -> None:
-        os.kill(self.pid, sig)
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, sig)
+
+
+@atexit.register
+def _kill_those_left() -> None:
+    for process in _copies:  # `multiprocessing` would wait for them
+        process.kill()
 
 
 def _become(program: Program, tell: Connection) -> None:
     """Be `program`, as if its command had just been run."""
-    hold_on_to(os.getppid())
+    from tests.support import template  # noqa: PLC0415 - there already, as all that it imports
+
+    assert os.getpid() != template.PID, "the template has imported nothing"
+    hold_on_to(template.PID)
     os.setsid()
     os.chdir(program.folder)
     with program.output() as log, Path(os.devnull).open("rb") as nothing:

@@ -24,6 +24,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from tests.support import in_thread
 from tests.support.faults import ANSWERS, FAULTS, Move, moves
 
 _DEADLINE_SECONDS = 20.0
@@ -154,7 +155,7 @@ class Provider:
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
-        await self._server.serve(sockets=[self._socket])
+        await in_thread.serve(self._server, self._socket)
 
     def _application(self) -> Starlette:
         return Starlette(

@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 
 from scripts.embedded.waiting import wait_until
+from tests.support import in_thread
 
 _DEADLINE_SECONDS = 20.0
 ADMIN_TOKEN = "of-the-admin"
@@ -80,7 +81,7 @@ class ScriptedService:
         self._socket.close()
 
     def _run(self) -> None:
-        asyncio.run(self._server.serve([self._socket]))
+        in_thread.run(self._server, self._socket)
 
     def _application(self) -> Starlette:
         get, post = ["GET"], ["POST"]

@@ -42,4 +42,4 @@ printf '== pytest\n'
 use_memory
 wait "$compiling" || true
 # Most tests wait for real processes, so several run at once; each has servers and databases of its own.
-exec "$venv/bin/python" -m pytest --numprocesses 5 "$@"
+exec "$venv/bin/python" -m pytest --numprocesses 4 "$@"

@@ -70,18 +70,17 @@ make_venv() {
   printf '%s\n' "$root" >"$venv/home-of-this"
 }
 
-# install_locked STAMP LOCK [OPTION...]: what the lock file names, by hash, then the project itself; options go to pip.
+# install_locked STAMP LOCK: what the lock file names, by hash, then the project itself.
 install_locked() {
-  local stamp="$venv/installed-$1" lock="$2" wanted
-  shift 2
-  wanted="$(fingerprint "$lock" requirements-build.lock pyproject.toml)"
+  local stamp="$venv/installed-$1" wanted
+  wanted="$(fingerprint "$2" requirements-build.lock pyproject.toml)"
   if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
     return
   fi
-  say "설치합니다: $lock (처음에는 몇 분 걸립니다)" "Installing $lock (a minute or two the first time)"
+  say "설치합니다: $2 (처음에는 몇 분 걸립니다)" "Installing $2 (a minute or two the first time)"
   rm -f "$venv"/installed-*
   "$venv/bin/python" -m pip install --quiet --require-hashes -r "$root/requirements-build.lock" &&
-    "$venv/bin/python" -m pip install --quiet --require-hashes --no-build-isolation "$@" -r "$root/$lock" &&
+    "$venv/bin/python" -m pip install --quiet --require-hashes --no-build-isolation -r "$root/$2" &&
     "$venv/bin/python" -m pip install --quiet --no-deps --no-build-isolation -e "$root" ||
     stop "설치하지 못했습니다: 위의 pip 메시지를 보세요." "The installation failed: see what pip says above."
   printf '%s\n' "$wanted" >"$stamp"
@@ -98,8 +97,7 @@ set_up() {
   make_venv
   # What the tests need includes what the service needs, in the same versions.
   if [ "$1" = dev ]; then
-    # Compiled is what is imported, by whoever imports it first: most of what the tests need is never imported whole.
-    install_locked dev requirements-dev.lock --no-compile
+    install_locked dev requirements-dev.lock
   elif [ "$(cat "$venv/installed-dev" 2>/dev/null)" != \
     "$(fingerprint requirements-dev.lock requirements-build.lock pyproject.toml)" ]; then
     install_locked runtime requirements.lock

@@ -52,9 +52,12 @@ class _Look(Generic[Seen]):
             return True
         if self._task is None or self._task.done():
             self._began, self._task = now, asyncio.create_task(self._once(), name="health-look")
-        done, _ = await asyncio.wait({self._task}, timeout=max(0.0, self._began + self._patience_seconds - now))
+        mine = self._task
+        done, _ = await asyncio.wait({mine}, timeout=max(0.0, self._began + self._patience_seconds - now))
         for look in done:
             look.result()  # what could not be foreseen is a failure of ours
+        if done and self._task is not mine:
+            return await self.is_known()  # it was forgotten meanwhile, and has noted nothing
         return bool(done)
 
     def forget(self) -> None:

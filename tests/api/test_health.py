@@ -6,6 +6,7 @@ import logging
 import socket
 import time
 from contextlib import closing
+from itertools import chain, repeat
 
 import httpx2
 import pytest
@@ -231,7 +232,7 @@ def test_an_open_service_on_a_public_address_does_not_start(
 
 
 async def test_who_asks_after_a_change_is_not_told_by_a_look_that_began_before_it() -> None:
-    states, held, told = iter(["before", "after"]), asyncio.Event(), list[str]()
+    states, held, told = chain(["before"], repeat("after")), asyncio.Event(), list[str]()
 
     async def look() -> str:
         state = next(states)
@@ -247,5 +248,24 @@ async def test_who_asks_after_a_change_is_not_told_by_a_look_that_began_before_i
 
     assert await one.is_known()
     held.set()
+    assert await early
+    assert set(told) == {"after"}
+
+
+async def test_whoever_waits_for_a_look_that_is_forgotten_waits_for_the_next() -> None:
+    states, held, told = chain(["before"], repeat("after")), asyncio.Event(), list[str]()
+
+    async def look() -> str:
+        state = next(states)
+        await held.wait()
+        return state
+
+    one = _Look(look, told.append, patience_seconds=20)
+    early = asyncio.create_task(one.is_known())
+    await asyncio.sleep(0)  # it looks
+
+    one.forget()
+    held.set()
+
     assert await early
     assert told == ["after"]
